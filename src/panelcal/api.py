@@ -1,0 +1,152 @@
+"""The Python interface: open a store, ask it for constants.
+
+Examples
+--------
+::
+
+    with panelcal.open_store("store") as store:
+        answer = store.resolve("exp=xcsls3716:run=631", "20180419000000")
+        gain = answer.arrays()["pixel_gain"]  # ADU/keV, (3, 2, 512, 1024)
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from panelcal.domain.resolution import Resolution
+from panelcal.domain.validity import Policy
+from panelcal.services import resolve as resolving
+from panelcal.services import runs
+from panelcal.services.assemble import assemble, kinds_of
+from panelcal.services.tags import transaction_time
+from panelcal.storage.store import OpenStore
+from panelcal.storage.store import open_store as open_directory
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class ResolvedConstants(Resolution):
+    """An answer that can load its arrays."""
+
+    store: OpenStore | None = field(default=None, repr=False, compare=False)
+
+    def arrays(self) -> "dict[str, np.ndarray[Any, np.dtype[np.float32]]]":
+        """Load the constants, verifying every payload.
+
+        Returns
+        -------
+        dict of str to ndarray of float32
+            By kind; shape (gain range, panel, row, column), for jungfrau
+            (3, N, 512, 1024), panels in segment order; ADU/keV for
+            ``pixel_gain`` and ADU for ``pixel_offset``. All values are finite.
+
+        Raises
+        ------
+        IntegrityError
+            A payload is missing or damaged.
+        """
+        if self.store is None:
+            msg = "this answer was not given by a store"
+            raise TypeError(msg)
+        return {
+            kind.name: assemble(self.store.payloads, self, kind.name)
+            for kind in kinds_of(self.store).kinds
+        }
+
+
+class Store(AbstractContextManager["Store"]):
+    """A store opened from Python; use it in a ``with`` statement or close it.
+
+    Parameters
+    ----------
+    directory : str or Path
+        Made by ``panelcal init``.
+
+    Raises
+    ------
+    NotFoundError
+        There is no store.
+    SchemaError
+        Its database is older or newer than this panelcal.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self._store = open_directory(Path(directory))
+
+    def resolve(
+        self,
+        detector: str,
+        at: str | datetime | None = None,
+        *,
+        source: str | None = None,
+        policy: Policy = "strict",
+        as_of: str | datetime | None = None,
+        tag: str | None = None,
+    ) -> ResolvedConstants:
+        """Return the constants of a detector id, or of a dataset, at a time.
+
+        Parameters
+        ----------
+        detector : str
+            Detector id, or dataset ``exp=xcsls3716:run=631``.
+        at : str, datetime or None
+            A stamp or ISO 8601 with an offset, or an aware datetime. Without
+            it a dataset is resolved at its run's begin, a detector id now.
+        source : str or None
+            Which detector of a dataset, as ``Jungfrau.0``.
+        policy : {'strict', 'legacy'}
+            As `panelcal.services.resolve.resolve`.
+
+        as_of : str, datetime or None
+            Transaction time: what the ledger said then.
+        tag : str or None
+            Name of a tag, instead.
+
+        Raises
+        ------
+        InvalidInputError, NotFoundError, NoValidConstantsError
+            As `panelcal.services.resolve.resolve`.
+        """
+        now = datetime.now(UTC)
+        past = transaction_time(self._store, as_of, tag, now=now)
+        answer = resolving.resolve(
+            self._store,
+            detector,
+            at,
+            source=source,
+            policy=policy,
+            as_of=None if past is None else past.utc,
+            now=now,
+        )
+        facts = {item.name: getattr(answer, item.name) for item in fields(Resolution)}
+        return ResolvedConstants(**facts, store=self._store)
+
+    def detector_id(
+        self, dataset: str, source: str | None = None, segment: int | None = None
+    ) -> str:
+        """Return what ``id_jungfrau(env, source, segment)`` gives for a registered run.
+
+        Raises
+        ------
+        NotFoundError
+            The run, its source or the segment is not registered.
+        InvalidInputError
+            The dataset is malformed or the source is ambiguous.
+        """
+        return runs.detector_id(self._store, dataset, source, segment)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._store.close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_store(directory: str | Path) -> Store:
+    """Open a store; see `Store`."""
+    return Store(directory)

@@ -1,0 +1,190 @@
+"""Options and arguments that several commands share, and what they stand for."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from panelcal.cli.output import say
+from panelcal.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from panelcal.domain.validity import Assignment
+    from panelcal.exporters.text_array import Environment
+    from panelcal.storage.store import OpenStore
+
+STORE_HELP = "The store to work on."
+
+
+def parse_path(text: str) -> Path:
+    """Read a path; an empty one, from a variable that is not set, is not "here".
+
+    Raises
+    ------
+    InvalidInputError
+        It is empty.
+    """
+    if not text:
+        msg = "a path is empty"
+        raise InvalidInputError(msg, "type . for the current directory")
+    return Path(text)
+
+
+StoreDir = Annotated[
+    # PANELCAL_STORE is read at the program's own --store alone: read here too,
+    # it would win over what was typed before the command.
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        help=f"{STORE_HELP}  [env var: PANELCAL_STORE]",
+        parser=parse_path,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="DETECTOR|DATASET",
+        help="Panel ids joined by '_', or exp=EXPERIMENT:run=NUMBER.",
+    ),
+]
+Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="exp=EXPERIMENT:run=NUMBER.")]
+PanelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="PANEL",
+        help="moduleVersion-firmware-serial. Type -- before one that begins with a dash.",
+    ),
+]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "-s",
+        "--source",
+        metavar="SOURCE",
+        help="Which detector of the run: all or part of its source name, as Jungfrau.0.",
+    ),
+]
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="T",
+        help="Time: 14 digits YYYYMMDDHHMMSS of the store's time zone, or ISO 8601 "
+        "with an offset. Without it: the begin of the run, or now.",
+    ),
+]
+Policy = Annotated[
+    Literal["strict", "legacy"],
+    typer.Option(
+        "--policy",
+        help="strict: no constants before the first assignment. legacy: the answer "
+        "of the legacy selector.",
+    ),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="A", help="What the ledger said at this transaction time."),
+]
+TagOption = Annotated[
+    str | None,
+    typer.Option("--tag", metavar="NAME", help="What the ledger said when the tag was made."),
+]
+Reason = Annotated[str, typer.Option("--reason", metavar="R", help="Why; kept in the record.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Report, change nothing.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out what is refused, take the rest.")
+]
+Supersede = Annotated[
+    bool,
+    typer.Option("--supersede", help="Record what differs from the store as a correction."),
+]
+Cast = Annotated[
+    bool, typer.Option("--cast", help="Round values to float32 where that loses bits.")
+]
+
+
+def open_named(ctx: typer.Context, named: Path | None) -> "OpenStore":
+    """Open the store named at the command, before it, or in the environment."""
+    from panelcal.storage.store import open_store
+
+    return open_store(store_dir(ctx, named))
+
+
+def as_of_moment(opened: "OpenStore", as_of: str | None, tag: str | None = None) -> datetime | None:
+    """Return the transaction time that was asked about, and say how it was understood."""
+    from panelcal.services.tags import transaction_time
+
+    typed = transaction_time(opened, as_of, tag, now=now())
+    if typed is None:
+        return None
+    if typed.notice:
+        say(typed.notice)
+    return typed.utc
+
+
+def store_dir(ctx: typer.Context, named: Path | None) -> Path:
+    """Return the directory of the store.
+
+    Raises
+    ------
+    InvalidInputError
+        None was named.
+    """
+    directory = named or ctx.find_root().obj
+    if not isinstance(directory, Path):
+        msg = "no store was named"
+        raise InvalidInputError(msg, "--store DIR, or set PANELCAL_STORE")
+    return directory
+
+
+def now() -> datetime:
+    """Return the time; services are given it."""
+    return datetime.now(UTC)
+
+
+def user() -> str:
+    """Return who is asking, for the record.
+
+    Raises
+    ------
+    InvalidInputError
+        The system does not say.
+    """
+    import getpass
+
+    from panelcal.domain.text import one_line
+
+    try:
+        return one_line(getpass.getuser(), "user name")
+    except (KeyError, OSError) as error:
+        msg = "the system does not say who you are"
+        raise InvalidInputError(msg, "set LOGNAME") from error
+
+
+def environment() -> "Environment":
+    """Return where and by whom files are written."""
+    import socket
+
+    from panelcal.exporters.text_array import Environment
+
+    return Environment(user(), socket.gethostname(), str(Path.cwd()))
+
+
+def assignment_document(row: "Assignment", zone: "ZoneInfo") -> dict[str, Any]:
+    """Return a row of the ledger as ``--json`` prints it."""
+    from panelcal.domain.moments import iso_utc, stamp_of
+
+    return {
+        "panel": row.panel,
+        "module": row.module,
+        "revision": row.revision,
+        "valid_from": None if row.valid_from is None else stamp_of(row.valid_from, zone),
+        "recorded_at": iso_utc(row.recorded_at),
+        "recorded_by": row.recorded_by,
+        "reason": row.reason,
+    }

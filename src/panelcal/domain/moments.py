@@ -1,0 +1,204 @@
+"""Moments: how time is typed, stored and shown.
+
+Inside panelcal a moment is an aware ``datetime`` in UTC; in the database it is
+a count of microseconds since 1970, so that it sorts the same on every engine.
+``None`` as the start of a validity is *the beginning*: an untimestamped legacy
+entry, earlier than every stamp (spec §3).
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from panelcal.domain.text import excerpt
+from panelcal.errors import InvalidInputError
+
+BEGINNING_US = -(2**63)
+"""What the database holds for *the beginning*: the smallest 64-bit integer."""
+
+DEFAULT_TIME_ZONE = "America/Los_Angeles"
+
+_MACHINE_ZONES = {"localtime", "posixrules", "Factory"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DIGITS = re.compile(r"[0-9]+\Z", re.ASCII)
+_FORMS = "14 digits YYYYMMDDHHMMSS in the store's time zone, or ISO 8601 with an offset"
+
+
+@dataclass(frozen=True, slots=True)
+class TypedMoment:
+    """A moment as somebody typed it.
+
+    Parameters
+    ----------
+    utc : datetime
+        The moment, aware, in UTC.
+    notice : str or None
+        What the reader should know about how it was understood.
+    """
+
+    utc: datetime
+    notice: str | None = None
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """Return the zone of an IANA name such as ``America/Los_Angeles``.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such zone, or it is whatever the machine has.
+    """
+    if name in _MACHINE_ZONES:
+        msg = f"the zone {name} is another one on every machine"
+        raise InvalidInputError(msg, "an IANA name such as America/Los_Angeles")
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        msg = f"no time zone named {excerpt(name)}"
+        raise InvalidInputError(msg, "an IANA name such as America/Los_Angeles") from error
+
+
+def to_microseconds(moment: datetime | None) -> int:
+    """Return microseconds since 1970 UTC; *the beginning* (None) sorts first."""
+    if moment is None:
+        return BEGINNING_US
+    return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(count: int) -> datetime | None:
+    """Return the moment that `to_microseconds` stored."""
+    if count == BEGINNING_US:
+        return None
+    return moment_of(count)
+
+
+def moment_of(count: int) -> datetime:
+    """Return the moment of a stored time that cannot be *the beginning*."""
+    return _EPOCH + timedelta(microseconds=count)
+
+
+def parse_moment(text: str, zone: ZoneInfo) -> TypedMoment:
+    """Read a moment: a 14-digit stamp or ISO 8601 with an offset.
+
+    Parameters
+    ----------
+    text : str
+        ``20180306000000`` is facility wall-clock in `zone`;
+        ``2018-03-06T00:00:00-08:00`` and ``...Z`` are taken as they are.
+    zone : ZoneInfo
+        The store's time zone.
+
+    Raises
+    ------
+    InvalidInputError
+        The text is neither, names no calendar time, or names a local time that
+        the clocks skipped.
+    """
+    if _DIGITS.match(text):
+        return parse_stamp(text, zone)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        msg = f"{excerpt(text)} is not a time"
+        raise InvalidInputError(msg, _FORMS) from error
+    if moment.tzinfo is None:
+        msg = f"{excerpt(text)} has no offset, so its moment is not known"
+        stamp = moment.strftime("%Y%m%d%H%M%S").zfill(14)
+        hint = f"add Z or an offset such as -08:00, or type the local stamp {stamp}"
+        raise InvalidInputError(msg, hint)
+    return TypedMoment(in_calendar(moment, zone, text))
+
+
+def parse_stamp(text: str, zone: ZoneInfo) -> TypedMoment:
+    """Read a 14-digit facility wall-clock stamp ``YYYYMMDDHHMMSS``.
+
+    A local time that occurs twice, when clocks go back, means its first
+    occurrence, and the notice says so.
+
+    Raises
+    ------
+    InvalidInputError
+        Not 14 digits, not in the calendar, or skipped when clocks went forward.
+    """
+    if not _DIGITS.match(text) or len(text) != 14:
+        found = f"{len(text)} digits" if _DIGITS.match(text) else excerpt(text)
+        msg = f"{excerpt(text)} is not a time stamp: {found}, 14 digits expected"
+        raise InvalidInputError(msg, _FORMS)
+    pairs = [int(text[:4])] + [int(text[i : i + 2]) for i in range(4, 14, 2)]
+    try:
+        local = datetime(*pairs, tzinfo=zone)  # type: ignore[misc,arg-type]
+    except ValueError as error:
+        msg = f"{text} is not a time stamp: {error}"
+        raise InvalidInputError(msg, _FORMS) from error
+    utc = in_calendar(local, zone, text)
+    if utc.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None):
+        msg = f"{text} does not exist in {zone.key}: the clocks went forward over it"
+        raise InvalidInputError(msg, "type the time before or after the gap")
+    if local.replace(fold=1).utcoffset() != local.utcoffset():
+        return TypedMoment(
+            utc,
+            f"{text} occurred twice in {zone.key}; taken as the first, {iso_utc(utc)}",
+        )
+    return TypedMoment(utc)
+
+
+def in_calendar(moment: datetime, zone: ZoneInfo, typed: str) -> datetime:
+    """Return a moment in UTC; refuse one that has no stamp in the store's zone.
+
+    Raises
+    ------
+    InvalidInputError
+        It lies outside the years 1 to 9999, in UTC or in the zone.
+    """
+    try:
+        utc = moment.astimezone(UTC)
+        utc.astimezone(zone)
+    except (OverflowError, ValueError) as error:
+        msg = f"{excerpt(typed)} lies outside the years 1 to 9999 in UTC or {zone.key}"
+        raise InvalidInputError(msg) from error
+    return utc
+
+
+def aware_utc(moment: datetime) -> datetime:
+    """Return a moment given from Python in UTC.
+
+    Raises
+    ------
+    InvalidInputError
+        It has no time zone.
+    """
+    if moment.tzinfo is None:
+        msg = f"the datetime {moment} has no time zone, so its moment is not known"
+        raise InvalidInputError(msg, "datetime(..., tzinfo=UTC)")
+    return moment.astimezone(UTC)
+
+
+def stamp_of(moment: datetime, zone: ZoneInfo) -> str:
+    """Return the 14-digit facility wall-clock stamp of a moment."""
+    local = moment.astimezone(zone)
+    return (
+        f"{local.year:04d}{local.month:02d}{local.day:02d}"
+        f"{local.hour:02d}{local.minute:02d}{local.second:02d}"
+    )
+
+
+def typed_form(moment: datetime, zone: ZoneInfo) -> str:
+    """Return a moment as it can be typed again: a stamp, where that means this moment.
+
+    The second occurrence of a local time that occurs twice is ISO 8601.
+    """
+    local = moment.astimezone(zone)
+    if local.fold:
+        return local.replace(microsecond=0).isoformat()
+    return stamp_of(moment, zone)
+
+
+def start_in_words(start: datetime | None, zone: ZoneInfo) -> str:
+    """Return the start of a validity as it can be typed, or ``the beginning``."""
+    return "the beginning" if start is None else typed_form(start, zone)
+
+
+def iso_utc(moment: datetime) -> str:
+    """Return ``2018-03-06T08:00:00Z``, with microseconds only where there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""The legacy world's files: text arrays, their names, and the calib directory."""

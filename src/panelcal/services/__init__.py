@@ -1,0 +1,1 @@
+"""What panelcal does: one module a verb, one unit of work a call."""

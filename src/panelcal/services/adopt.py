@@ -1,0 +1,170 @@
+"""One physical panel under several panel ids: see its twins, adopt their assignments."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from panelcal.domain.ids import PanelId
+from panelcal.domain.validity import Assignment, in_force
+from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
+from panelcal.storage.ledger import Panel, add_assignment, history, panels, register_panel
+from panelcal.storage.modules import find_constant_set
+from panelcal.storage.recording import recording_time
+from panelcal.storage.store import OpenStore
+from panelcal.storage.types import detector_type as read_detector_type
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """Another panel id of the same serial: the same panel under other firmware.
+
+    Parameters
+    ----------
+    panel : Panel
+        The other panel id.
+    assignments : tuple of Assignment
+        Its rows in force, by start.
+    """
+
+    panel: Panel
+    assignments: tuple[Assignment, ...]
+
+    def uses(self, zone: ZoneInfo) -> str:
+        """Return what it uses in words: ``M068@1 from 20171025000000``."""
+        told = [f"{row.uses} from {row.starts(zone)}" for row in self.assignments]
+        return ", ".join(told) or "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What a panel id would take over, or took over, from its twin.
+
+    Parameters
+    ----------
+    panel : str
+        The new panel id.
+    twin : Twin
+        Whose assignments.
+    rows : tuple of Assignment
+        What is recorded for the new panel id, or would be.
+    is_recorded : bool
+        Whether they are in the ledger now.
+    """
+
+    panel: str
+    twin: Twin
+    rows: tuple[Assignment, ...]
+    is_recorded: bool
+
+
+def twins_of(store: OpenStore, panel: str) -> list[Twin]:
+    """Return the other panel ids of a panel's serial, each with what it uses.
+
+    Raises
+    ------
+    InvalidInputError
+        The panel id is malformed.
+    """
+    with store.database.reading() as connection:
+        return _twins(connection, PanelId.parse(panel))
+
+
+def _twins(connection: Connection, panel: PanelId) -> list[Twin]:
+    serial = panel.fields()[2]
+    others = [other for other in panels(connection, serial) if other.name != str(panel)]
+    rows = history(connection, [other.name for other in others])
+    return [Twin(other, tuple(in_force(rows.get(other.name, ())))) for other in others]
+
+
+def adopt(
+    store: OpenStore,
+    panel: str,
+    *,
+    like: str | None,
+    record: bool,
+    now: datetime,
+    user: str,
+) -> Adoption:
+    """Propose, or record, that a new panel id uses what its twin uses.
+
+    Parameters
+    ----------
+    panel : str
+        The new panel id; it has no assignments yet.
+    like : str or None
+        Which twin, where there are several that use different things.
+    record : bool
+        Write the rows to the ledger; otherwise only say which.
+
+    Raises
+    ------
+    NotFoundError
+        No other panel id of this serial has an assignment.
+    ConflictError
+        The panel has assignments already.
+    InvalidInputError
+        Several twins use different things and `like` names none of them.
+    """
+    panel_id = PanelId.parse(panel)
+    unit = store.database.writing() if record else store.database.reading()
+    with unit as connection:
+        if history(connection, [str(panel_id)]):
+            msg = f"{panel_id} has assignments of its own already"
+            raise ConflictError(msg, f"panelcal panel show -- {panel_id}")
+        twin = _chosen_twin(_twins(connection, panel_id), panel_id, like, store.zone)
+        rows = [
+            replace(
+                row,
+                panel=str(panel_id),
+                recorded_at=now,
+                recorded_by=user,
+                reason=f"adopted from {twin.panel.name}, the same serial",
+            )
+            for row in twin.assignments
+        ]
+        if record:
+            rows = _record(connection, panel_id, rows, recording_time(connection, now))
+    return Adoption(str(panel_id), twin, tuple(rows), record)
+
+
+def _chosen_twin(twins: list[Twin], panel: PanelId, like: str | None, zone: ZoneInfo) -> Twin:
+    used = [twin for twin in twins if twin.assignments]
+    if not used:
+        msg = f"no other panel id of serial {panel.fields()[2]} has an assignment"
+        raise NotFoundError(msg, f"panelcal assign --from T --reason R -- {panel} MODULE")
+    if like is not None:
+        used = [twin for twin in used if twin.panel.name == str(PanelId.parse(like))]
+        if not used:
+            msg = f"{like} is no other panel id of serial {panel.fields()[2]} with assignments"
+            raise NotFoundError(msg, "panelcal panel list")
+    if len({twin.uses(zone) for twin in used}) > 1:
+        told = "; ".join(f"{twin.panel.name} uses {twin.uses(zone)}" for twin in used)
+        msg = f"the panel ids of serial {panel.fields()[2]} use different things: {told}"
+        raise InvalidInputError(msg, "--like PANEL says whose to adopt")
+    return used[0]
+
+
+def _record(
+    connection: Connection, panel: PanelId, rows: Sequence[Assignment], at: datetime
+) -> list[Assignment]:
+    """Append rows to the ledger; return them as they were recorded."""
+    registered = register_panel(connection, read_detector_type(connection), panel)
+    recorded = []
+    for row in rows:
+        set_id = None
+        if row.module is not None:
+            set_id = find_constant_set(connection, row.module, row.revision).id
+        row_id = add_assignment(
+            connection,
+            registered,
+            row.valid_from,
+            set_id,
+            now=at,
+            user=row.recorded_by,
+            reason=row.reason,
+        )
+        recorded.append(replace(row, id=row_id, recorded_at=at))
+    return recorded

@@ -1,0 +1,209 @@
+"""Assign a constant set to a panel from a time on, or withdraw it; list panels."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from panelcal.domain.deliveries import parse_module_reference
+from panelcal.domain.ids import PanelId
+from panelcal.domain.moments import aware_utc
+from panelcal.domain.runs import nearest_names
+from panelcal.domain.text import one_line
+from panelcal.domain.validity import Assignment, in_force
+from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
+from panelcal.storage.ledger import (
+    Panel,
+    add_assignment,
+    find_panel,
+    history,
+    panels,
+    register_panel,
+)
+from panelcal.storage.modules import find_constant_set
+from panelcal.storage.recording import recording_time
+from panelcal.storage.store import OpenStore
+from panelcal.storage.types import detector_type as read_detector_type
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A row that was added to the ledger.
+
+    Parameters
+    ----------
+    assignment : Assignment
+        The row.
+    superseded : Assignment or None
+        The row of the same start that it corrects.
+    is_new_panel : bool
+        The panel had no assignment before.
+    """
+
+    assignment: Assignment
+    superseded: Assignment | None
+    is_new_panel: bool
+
+
+def assign(
+    store: OpenStore,
+    panel: str,
+    reference: str,
+    valid_from: datetime | None,
+    *,
+    now: datetime,
+    user: str,
+    reason: str,
+) -> Recorded:
+    """Record that a panel uses a constant set from a time on.
+
+    A row with the same start as one in force corrects it; nothing is removed.
+
+    Parameters
+    ----------
+    panel : str
+        Panel id; registered if it is new.
+    reference : str
+        ``M044`` for the module's latest revision, ``M044@1`` for that one.
+    valid_from : datetime or None
+        First moment, aware, whole seconds; None is *the beginning*.
+    now, user, reason : datetime, str, str
+        When, by whom and why.
+
+    Raises
+    ------
+    InvalidInputError
+        The panel id, the reference, the start or the reason is malformed.
+    NotFoundError
+        There is no such module or revision.
+    ConflictError
+        The ledger says just so already.
+    """
+    panel_id = PanelId.parse(panel)
+    module, revision = parse_module_reference(reference)
+    reason = one_line(reason, "reason")
+    _require_start(valid_from)
+    with store.database.writing() as connection:
+        constant_set = find_constant_set(connection, module, revision)
+        before = _in_force(connection, panel_id)
+        uses = f"{module}@{constant_set.revision}"
+        superseded = _starting_at(before, valid_from)
+        if superseded is not None and superseded.uses == uses:
+            msg = f"already so: {panel_id} uses {uses} from {superseded.starts(store.zone)}"
+            raise ConflictError(msg, f"recorded by {superseded.recorded_by}: {superseded.reason}")
+        detector_type = read_detector_type(connection)
+        at = recording_time(connection, now)
+        row_id = add_assignment(
+            connection,
+            register_panel(connection, detector_type, panel_id),
+            valid_from,
+            constant_set.id,
+            now=at,
+            user=user,
+            reason=reason,
+        )
+    row = Assignment(
+        row_id,
+        str(panel_id),
+        valid_from,
+        module,
+        constant_set.revision,
+        at,
+        user,
+        reason,
+    )
+    return Recorded(row, superseded, not before)
+
+
+def withdraw(
+    store: OpenStore,
+    panel: str,
+    valid_from: datetime,
+    *,
+    now: datetime,
+    user: str,
+    reason: str,
+) -> Recorded:
+    """Record that a panel has no valid constants from a time on: an explicit gap.
+
+    Raises
+    ------
+    InvalidInputError
+        The panel id, the start or the reason is malformed.
+    NotFoundError
+        The panel is not registered.
+    ConflictError
+        It is withdrawn from that time on already.
+    """
+    panel_id = PanelId.parse(panel)
+    reason = one_line(reason, "reason")
+    _require_start(valid_from)
+    with store.database.writing() as connection:
+        registered = require_panel(connection, panel_id)
+        superseded = _starting_at(_in_force(connection, panel_id), valid_from)
+        if superseded is not None and superseded.module is None:
+            msg = f"already so: {panel_id} is withdrawn from {superseded.starts(store.zone)}"
+            raise ConflictError(msg, f"recorded by {superseded.recorded_by}: {superseded.reason}")
+        at = recording_time(connection, now)
+        row_id = add_assignment(
+            connection, registered, valid_from, None, now=at, user=user, reason=reason
+        )
+    row = Assignment(row_id, str(panel_id), valid_from, None, None, at, user, reason)
+    return Recorded(row, superseded, is_new_panel=False)
+
+
+def list_panels(store: OpenStore) -> list[tuple[Panel, Assignment | None]]:
+    """Return the registered panels, each with its latest assignment in force."""
+    with store.database.reading() as connection:
+        rows = history(connection)
+        return [
+            (panel, in_force(rows[panel.name])[-1] if panel.name in rows else None)
+            for panel in panels(connection)
+        ]
+
+
+def show_panel(store: OpenStore, panel: str) -> tuple[Panel, list[Assignment]]:
+    """Return a panel and its ledger rows in the order of recording.
+
+    Raises
+    ------
+    InvalidInputError
+        The panel id is malformed.
+    NotFoundError
+        The panel is not registered.
+    """
+    panel_id = PanelId.parse(panel)
+    with store.database.reading() as connection:
+        registered = require_panel(connection, panel_id)
+        return registered, history(connection, [registered.name]).get(registered.name, [])
+
+
+def require_panel(connection: Connection, panel: PanelId) -> Panel:
+    """Return a registered panel.
+
+    Raises
+    ------
+    NotFoundError
+        It is not registered; near misses are named.
+    """
+    found = find_panel(connection, panel)
+    if found is not None:
+        return found
+    near = nearest_names(str(panel), [known.name for known in panels(connection)])
+    msg = f"panel {panel} is not registered"
+    hint = f"did you mean {', '.join(near)}?" if near else "panelcal panel list"
+    raise NotFoundError(msg, hint)
+
+
+def _in_force(connection: Connection, panel: PanelId) -> list[Assignment]:
+    return in_force(history(connection, [str(panel)]).get(str(panel), ()))
+
+
+def _starting_at(current: list[Assignment], valid_from: datetime | None) -> Assignment | None:
+    return next((row for row in current if row.valid_from == valid_from), None)
+
+
+def _require_start(moment: datetime | None) -> None:
+    if moment is not None and aware_utc(moment).microsecond:
+        msg = f"a validity starts at a whole second, not at {moment.isoformat()}"
+        raise InvalidInputError(msg, "stamps of the calib layout have no fractions")

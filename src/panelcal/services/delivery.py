@@ -1,0 +1,195 @@
+"""A delivery: a directory of ``g<range>_<stem>.npy`` files, read and judged."""
+
+import errno
+import tokenize
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from panelcal.domain.deliveries import as_float32, require_floating
+from panelcal.domain.kinds import DetectorType
+from panelcal.domain.text import excerpt, printable
+from panelcal.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The arrays of one module.
+
+    Parameters
+    ----------
+    payloads : dict of str to ndarray
+        By kind, float32 (gain range, row, column), in the kind's unit, finite.
+    extra : tuple of str
+        Names of files that are no part of a constant set.
+    """
+
+    payloads: "dict[str, np.ndarray[Any, np.dtype[np.float32]]]"
+    extra: tuple[str, ...]
+
+
+def read_delivery(
+    directory: Path,
+    detector_type: DetectorType,
+    *,
+    cast: bool = False,
+    inside: Path | None = None,
+) -> Delivery:
+    """Read the files of a delivery.
+
+    Parameters
+    ----------
+    directory : Path
+        Holds ``g0_gain.npy``, ``g0_offset.npy``, ... (spec §2), each of shape
+        (row, column).
+    cast : bool
+        Round to float32 where that loses bits.
+    inside : Path or None
+        No file may lead out of this directory through links; None allows all.
+
+    Raises
+    ------
+    InvalidInputError
+        A file is missing, unreadable, of the wrong shape or type, or holds NaN
+        or infinite values. Every such file is named.
+    """
+    import numpy as np
+
+    expected = {
+        kind.file_name(gain_range)
+        for kind in detector_type.kinds
+        for gain_range in range(detector_type.gain_ranges)
+    }
+    try:
+        present = {path.name for path in directory.iterdir()}
+    except OSError as error:
+        msg = f"cannot read {printable(directory)}: {error.strerror}"
+        raise InvalidInputError(msg) from error
+    if not present & expected:
+        msg = f"none of the files {', '.join(sorted(expected))} is there"
+        raise InvalidInputError(msg)
+    payloads = {}
+    wrong: list[str] = []
+    for kind in detector_type.kinds:
+        payload = np.empty(detector_type.payload_shape, np.float32)
+        for gain_range in range(detector_type.gain_ranges):
+            path = directory / kind.file_name(gain_range)
+            try:
+                payload[gain_range] = _plane(path, detector_type, cast=cast, inside=inside)
+            except InvalidInputError as error:
+                wrong.append(f"{path.name}: {error.message}")
+        payloads[kind.name] = payload
+    if wrong:
+        raise InvalidInputError("; ".join(wrong))
+    return Delivery(payloads, tuple(sorted(present - expected)))
+
+
+def _plane(
+    path: Path, detector_type: DetectorType, *, cast: bool, inside: Path | None
+) -> "np.ndarray[Any, np.dtype[np.float32]]":
+    shape = (detector_type.rows, detector_type.columns)
+    real = follow(path, "missing")
+    if inside is not None and not real.is_relative_to(inside):
+        msg = f"a link that leads out of the tree, to {printable(real)}"
+        raise InvalidInputError(msg)
+    if not real.is_file():
+        msg = "not a regular file"
+        raise InvalidInputError(msg)
+    return as_float32(_read_npy(real, shape), cast=cast)
+
+
+def follow(path: Path, missing: str) -> Path:
+    """Return what a path leads to through all links.
+
+    Parameters
+    ----------
+    missing : str
+        What to say where the path itself does not exist.
+
+    Raises
+    ------
+    InvalidInputError
+        It leads nowhere; the message says how.
+    """
+    try:
+        return path.resolve(strict=True)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        msg = missing
+        if path.is_symlink():
+            msg = f"a link to {printable(path.readlink())}, which does not exist"
+        raise InvalidInputError(msg) from error
+    except (OSError, RuntimeError) as error:
+        # Python before 3.13 reports a loop as a RuntimeError.
+        if isinstance(error, OSError) and error.errno != errno.ELOOP:
+            msg = (
+                f"a link to {excerpt(str(path.readlink()))}, which leads nowhere: {error.strerror}"
+            )
+        else:
+            msg = f"a loop of links, by way of {printable(path.readlink())}"
+        raise InvalidInputError(msg) from error
+
+
+def _read_npy(path: Path, shape: tuple[int, int]) -> "np.ndarray[Any, Any]":
+    """Read one array; its header is judged before memory is taken for what it declares."""
+    import numpy as np
+
+    count = shape[0] * shape[1]
+    try:
+        with path.open("rb") as stream:
+            found, in_columns, dtype = _npy_header(stream)
+            if found != shape:
+                msg = f"shape {found}, {shape} expected"
+                raise InvalidInputError(msg)
+            require_floating(dtype)
+            values = np.fromfile(stream, dtype, count)
+    except OSError as error:
+        msg = f"cannot be read: {error.strerror or error}"
+        raise InvalidInputError(msg) from error
+    if values.size != count:
+        msg = f"cut short: {values.size} of {count} values"
+        raise InvalidInputError(msg)
+    return values.reshape(shape, order="F" if in_columns else "C")
+
+
+def _npy_header(stream: IO[bytes]) -> "tuple[tuple[int, ...], bool, np.dtype[Any]]":
+    from numpy.lib import format as npy
+
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    try:
+        if stream.read(2) == b"PK":
+            msg = "an archive of arrays, not one array"
+            raise InvalidInputError(msg)
+        stream.seek(0)
+        version = npy.read_magic(stream)
+        if version not in readers:
+            msg = f"not a readable .npy file (format version {version})"
+            raise InvalidInputError(msg)
+        with warnings.catch_warnings():
+            # Headers written by Python 2 say 4L for 4; numpy reads and mentions it.
+            warnings.simplefilter("ignore")
+            shape, in_columns, dtype = readers[version](stream)
+    except InvalidInputError:
+        raise
+    except _HEADER_ERRORS as error:
+        msg = "not a readable .npy file"
+        raise InvalidInputError(msg) from error
+    return tuple(shape), bool(in_columns), dtype
+
+
+_HEADER_ERRORS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    RecursionError,
+    SyntaxError,
+    tokenize.TokenError,
+)
+"""What numpy raises on headers that nobody meant: it evaluates them as Python."""

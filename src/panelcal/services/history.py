@@ -1,0 +1,188 @@
+"""History: who said what about a panel, a module or a detector, and when."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from panelcal.domain.deliveries import parse_module_name
+from panelcal.domain.ids import PanelId, parse_detector_id
+from panelcal.domain.moments import iso_utc, to_microseconds
+from panelcal.domain.text import excerpt
+from panelcal.domain.validity import Assignment, in_force
+from panelcal.errors import InvalidInputError
+from panelcal.services.assign import require_panel
+from panelcal.storage.deployments import deployments
+from panelcal.storage.ledger import history as ledger_rows
+from panelcal.storage.modules import ConstantSet, constant_sets, find_constant_set
+from panelcal.storage.runs import run_records
+from panelcal.storage.store import OpenStore
+from panelcal.storage.tags import tags
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A row of the ledger with what came after it.
+
+    Parameters
+    ----------
+    assignment : Assignment
+        The row.
+    valid_until : datetime or None
+        Start of the panel's next assignment in force (exclusive end of this
+        one); None is open.
+    superseded_at : datetime or None
+        When a row of the same start took its place; None while it is in force.
+    """
+
+    assignment: Assignment
+    valid_until: datetime | None
+    superseded_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the store knows of a panel, a module or a detector.
+
+    Parameters
+    ----------
+    deliveries : tuple of ConstantSet
+        A module's revisions; empty for panels.
+    chapters : tuple of Chapter
+        Rows of the ledger, in the order of recording.
+    """
+
+    deliveries: tuple[ConstantSet, ...]
+    chapters: tuple[Chapter, ...]
+
+
+def history_of(store: OpenStore, target: str) -> History:
+    """Return the history of a panel id, a detector id or a module.
+
+    Raises
+    ------
+    NotFoundError
+        A panel is not registered, or there is no such module.
+    InvalidInputError
+        The text is none of them.
+    """
+    panels = _panels(target)
+    with store.database.reading() as connection:
+        if panels is None:
+            find_constant_set(connection, target, None)
+            rows = ledger_rows(connection)
+            delivered = tuple(constant_sets(connection, target))
+        else:
+            names = [require_panel(connection, panel).name for panel in panels]
+            rows = ledger_rows(connection, names)
+            delivered = ()
+    chapters = [
+        chapter
+        for panel in sorted(rows)
+        for chapter in _chapters(rows[panel])
+        if panels is not None or chapter.assignment.module == target
+    ]
+    chapters.sort(key=lambda chapter: chapter.assignment.id)
+    return History(delivered, tuple(chapters))
+
+
+def _panels(target: str) -> tuple[PanelId, ...] | None:
+    try:
+        return parse_detector_id(target)
+    except InvalidInputError as error:
+        try:
+            parse_module_name(target)
+        except InvalidInputError:
+            msg = f"{excerpt(target)} is no panel id, detector id or module"
+            raise InvalidInputError(msg, error.message) from error
+        return None
+
+
+def _chapters(rows: Sequence[Assignment]) -> list[Chapter]:
+    """Say of each row of one panel when it ended, and when it was corrected."""
+    starts = [row.valid_from for row in in_force(rows)]
+    chapters = []
+    for row in rows:
+        start = to_microseconds(row.valid_from)
+        until = next((other for other in starts if to_microseconds(other) > start), None)
+        corrections = [
+            other.recorded_at
+            for other in rows
+            if other.valid_from == row.valid_from and other.id > row.id
+        ]
+        chapters.append(Chapter(row, until, min(corrections, default=None)))
+    return chapters
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of the store.
+
+    Parameters
+    ----------
+    recorded_at : datetime
+        Transaction time, UTC.
+    recorded_by : str
+        Who.
+    what : str
+        ``deliver``, ``assign``, ``withdraw``, ``run``, ``deploy`` or ``tag``.
+    subject : str
+        What it is about, in words.
+    reason : str
+        Why, as typed.
+    """
+
+    recorded_at: datetime
+    recorded_by: str
+    what: str
+    subject: str
+    reason: str
+
+
+def log(store: OpenStore) -> list[Event]:
+    """Return every change of the store, in the order of recording."""
+    with store.database.reading() as connection:
+        events = [
+            Event(
+                one.recorded_at,
+                one.recorded_by,
+                "deliver",
+                f"{one.module}@{one.revision}",
+                one.reason,
+            )
+            for one in constant_sets(connection)
+        ]
+        for rows in ledger_rows(connection).values():
+            events += [_assigned(row, store.zone) for row in rows]
+        events += [
+            Event(run.recorded_at, run.recorded_by, "run", f"{run.dataset} {run.source}", run.note)
+            for run in run_records(connection)
+        ]
+        events += [
+            Event(one.deployed_at, one.deployed_by, "deploy", one.path, f"token {one.token}")
+            for one in deployments(connection)
+        ]
+        events += [
+            Event(
+                tag.recorded_at,
+                tag.recorded_by,
+                "tag",
+                f"{tag.name} as of {iso_utc(tag.as_of)}",
+                tag.reason,
+            )
+            for tag in tags(connection)
+        ]
+    return sorted(events, key=lambda event: event.recorded_at)
+
+
+def _assigned(row: Assignment, zone: ZoneInfo) -> Event:
+    if row.module is None:
+        return Event(
+            row.recorded_at,
+            row.recorded_by,
+            "withdraw",
+            f"{row.panel} from {row.starts(zone)}",
+            row.reason,
+        )
+    subject = f"{row.panel} uses {row.uses} from {row.starts(zone)}"
+    return Event(row.recorded_at, row.recorded_by, "assign", subject, row.reason)

@@ -1,0 +1,98 @@
+"""Modules: deliver a constant set, list and show what was delivered."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from panelcal.domain.deliveries import parse_module_name
+from panelcal.domain.text import one_line, printable
+from panelcal.errors import ConflictError, NotFoundError
+from panelcal.services.delivery import read_delivery
+from panelcal.storage.modules import (
+    ConstantSet,
+    add_constant_set,
+    constant_sets,
+    find_constant_set,
+)
+from panelcal.storage.recording import recording_time
+from panelcal.storage.store import OpenStore
+from panelcal.storage.types import detector_type as read_detector_type
+
+
+def deliver(
+    store: OpenStore,
+    module: str,
+    directory: Path,
+    *,
+    now: datetime,
+    user: str,
+    reason: str,
+    cast: bool = False,
+) -> tuple[ConstantSet, Sequence[str]]:
+    """Record a directory of files as the next revision of a module.
+
+    No answer changes until somebody assigns the new revision. Where a revision
+    with these contents has lost payloads, they are restored and it is returned.
+
+    Returns
+    -------
+    constant_set : ConstantSet
+        What was recorded.
+    extra : sequence of str
+        Files in the directory that are no part of it.
+
+    Raises
+    ------
+    InvalidInputError
+        The name is malformed, or a file is missing or unacceptable.
+    NotFoundError
+        There is no such directory.
+    ConflictError
+        The module has a revision with these contents already.
+    """
+    parse_module_name(module)
+    reason = one_line(reason, "reason")
+    if not directory.is_dir():
+        msg = f"{printable(directory)} is not a directory"
+        raise NotFoundError(msg)
+    with store.database.reading() as connection:
+        detector_type = read_detector_type(connection)
+    with store.payloads.batch() as batch:
+        delivery = read_delivery(directory, detector_type, cast=cast)
+        digests = {name: batch.add(array) for name, array in delivery.payloads.items()}
+        with store.database.writing() as connection:
+            for known in constant_sets(connection, module):
+                if known.digests == digests and batch.pending:
+                    # Payloads of this very revision were lost; now they are back.
+                    batch.publish()
+                    return known, delivery.extra
+                if known.digests == digests:
+                    msg = f"{module}@{known.revision} has just these contents already"
+                    raise ConflictError(msg, f"panelcal module show {module}")
+            at = recording_time(connection, now)
+            batch.publish()
+            constant_set = add_constant_set(
+                connection,
+                detector_type,
+                module,
+                digests,
+                delivered_from=printable(directory.resolve()),
+                now=at,
+                user=user,
+                reason=reason,
+            )
+    return constant_set, delivery.extra
+
+
+def list_constant_sets(store: OpenStore, module: str | None = None) -> list[ConstantSet]:
+    """Return all revisions of all modules, or of one.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such module.
+    """
+    with store.database.reading() as connection:
+        if module is not None:
+            find_constant_set(connection, module, None)
+        return constant_sets(connection, module)

@@ -1,0 +1,113 @@
+"""Deployed calib files in the database."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from panelcal.domain.moments import moment_of, to_microseconds
+from panelcal.domain.resolution import Resolution
+from panelcal.domain.runs import Dataset
+from panelcal.storage.tables import DeploymentPanelRow, DeploymentRow, KindRow
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A calib file that was written.
+
+    Parameters
+    ----------
+    dataset, source : Dataset, str
+        The run it was written for; its validity begins there.
+    kind : str
+        Kind of constant.
+    path : str
+        The file.
+    file_digest : str
+        SHA-256 of its bytes.
+    number_format : str
+        printf format of its values.
+    token : str
+        Token of the answer it holds.
+    deployed_at, deployed_by : datetime, str
+        When and by whom.
+    """
+
+    dataset: Dataset
+    source: str
+    kind: str
+    path: str
+    file_digest: str
+    number_format: str
+    token: str
+    deployed_at: datetime
+    deployed_by: str
+
+
+def latest_deployment(connection: Connection, path: str) -> Deployment | None:
+    """Return the last deployment to a file, None if there was none."""
+    to_path = _SELECT.where(DeploymentRow.path == path)
+    row = connection.execute(to_path.order_by(DeploymentRow.id.desc()).limit(1)).one_or_none()
+    return None if row is None else _deployment(row)
+
+
+def deployments(connection: Connection) -> list[Deployment]:
+    """Return every deployment, in the order of recording."""
+    rows = connection.execute(_SELECT.order_by(DeploymentRow.id))
+    return [_deployment(row) for row in rows]
+
+
+_SELECT = select(DeploymentRow.__table__, KindRow.name.label("kind")).join(
+    KindRow, KindRow.id == DeploymentRow.kind_id
+)
+
+
+def _deployment(row: Row[Any]) -> Deployment:
+    return Deployment(
+        dataset=Dataset(row.experiment, row.run),
+        source=row.source,
+        kind=row.kind,
+        path=row.path,
+        file_digest=row.file_digest,
+        number_format=row.number_format,
+        token=row.token,
+        deployed_at=moment_of(row.deployed_at_us),
+        deployed_by=row.deployed_by,
+    )
+
+
+def add_deployment(connection: Connection, deployment: Deployment, resolution: Resolution) -> None:
+    """Record a file that was written, with the constant set of every panel."""
+    kind_id = connection.scalar(select(KindRow.id).where(KindRow.name == deployment.kind))
+    deployment_id: int = connection.execute(
+        insert(DeploymentRow)
+        .values(
+            experiment=deployment.dataset.experiment,
+            run=deployment.dataset.run,
+            source=deployment.source,
+            kind_id=kind_id,
+            path=deployment.path,
+            file_digest=deployment.file_digest,
+            number_format=deployment.number_format,
+            token=deployment.token,
+            detector_id=resolution.detector,
+            at_us=None if resolution.at is None else to_microseconds(resolution.at),
+            policy=resolution.policy,
+            deployed_at_us=to_microseconds(deployment.deployed_at),
+            deployed_by=deployment.deployed_by,
+        )
+        .returning(DeploymentRow.id)
+    ).scalar_one()
+    connection.execute(
+        insert(DeploymentPanelRow),
+        [
+            {
+                "deployment_id": deployment_id,
+                "segment": panel.index,
+                "panel": panel.panel,
+                "constant_set_id": panel.constant_set_id,
+            }
+            for panel in resolution.panels
+        ],
+    )

@@ -1,0 +1,34 @@
+"""What differs between database engines."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from panelcal.errors import PanelcalError
+
+Transaction = Callable[[Connection], AbstractContextManager[Connection]]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One engine's way of doing what every engine must do.
+
+    Parameters
+    ----------
+    reading : callable
+        Opens a transaction that sees one state and cannot write.
+    writing : callable
+        Opens a transaction that no other writer runs beside.
+    translated : callable
+        Turns an error of the driver and the database's name into one of ours.
+    is_without_schema : callable
+        Says whether an error of the driver means that there are no tables yet.
+    """
+
+    reading: Transaction
+    writing: Transaction
+    translated: Callable[[DBAPIError, str], PanelcalError]
+    is_without_schema: Callable[[DBAPIError], bool]

@@ -1,0 +1,101 @@
+"""SQLite: one place for every setting of its connections."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from panelcal.errors import ConflictError, IntegrityError, PanelcalError, SchemaError
+from panelcal.storage.dialect import Dialect
+
+BUSY_TIMEOUT_S = 60.0
+
+
+def make_engine(path: Path) -> Engine:
+    """Return an engine for a database file that exists."""
+    # mode=rw: a mistyped path must not leave an empty database behind.
+    uri = f"file:{quote(os.fsencode(path))}?mode=rw"
+    engine = create_engine(
+        "sqlite://",
+        # Without a path SQLAlchemy takes the database to be in memory, and
+        # would share connections between threads.
+        poolclass=QueuePool,
+        creator=lambda: sqlite3.connect(
+            uri,
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            # BEGIN is ours (see `_begin`): the driver would open a deferred
+            # transaction only at the first write, and none around DDL.
+            isolation_level=None,
+            check_same_thread=False,
+        ),
+    )
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _configure(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    # A change is on the disk before it is acknowledged.
+    connection.execute("PRAGMA synchronous = FULL")
+    # Without it INSERT OR REPLACE would delete rows past the append-only triggers.
+    connection.execute("PRAGMA recursive_triggers = ON")
+
+
+def _begin(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+@contextmanager
+def reading(connection: Connection) -> Iterator[Connection]:
+    """Open a transaction in which SQLite itself refuses to write."""
+    with connection.begin():
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+        try:
+            yield connection
+        finally:
+            connection.exec_driver_sql("PRAGMA query_only = OFF")
+
+
+@contextmanager
+def writing(connection: Connection) -> Iterator[Connection]:
+    """Open a transaction that holds SQLite's write lock from its start.
+
+    A lock upgraded in the middle fails at once with "database is locked" and
+    does not wait its turn.
+    """
+    writer = connection.execution_options(sqlite_begin="IMMEDIATE")
+    with writer.begin():
+        yield writer
+
+
+def translated(error: DBAPIError, name: str) -> PanelcalError:
+    """Turn what the driver says into what the user can do."""
+    said = str(error.orig)
+    if "locked" in said:
+        msg = f"{name} stayed locked for {BUSY_TIMEOUT_S:.0f} s by another process"
+        return ConflictError(msg, "try again")
+    if "readonly" in said or "read-only" in said:
+        return PanelcalError(f"{name} cannot be written: {said}", "check its permissions")
+    if "malformed" in said:
+        return IntegrityError(f"{name} is damaged: {said}", "restore it from a backup")
+    if "no such table" in said or "no such column" in said:
+        return SchemaError(f"{name} is not as its schema says: {said}", "panelcal db check")
+    if "file is not a database" in said:
+        return SchemaError(f"{name} is not an SQLite database")
+    return PanelcalError(f"{name}: {said}")
+
+
+def is_without_schema(error: DBAPIError) -> bool:
+    """Say whether an error means that there are no tables yet."""
+    return "no such table" in str(error.orig)
+
+
+DIALECT = Dialect(reading, writing, translated, is_without_schema)

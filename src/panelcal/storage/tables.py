@@ -1,0 +1,234 @@
+"""The relational schema as SQLAlchemy models.
+
+The models describe what the migrations build; a test holds the two equal.
+Times are microseconds since 1970 UTC in columns that end in ``_us``
+(`panelcal.domain.moments`). Rows of the ledger, of runs and of deployments are
+only ever added.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Holds the metadata that all models share."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+
+class StoreRow(Base):
+    """What was fixed when the store was made: one row."""
+
+    __tablename__ = "store"
+    __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    time_zone: Mapped[str] = mapped_column(String(64))
+    created_at_us: Mapped[int] = mapped_column(BigInteger)
+
+
+class DetectorTypeRow(Base):
+    """A family of panels with one shape, such as jungfrau."""
+
+    __tablename__ = "detector_type"
+    __table_args__ = (
+        UniqueConstraint("name"),
+        CheckConstraint("gain_ranges > 0", name="gain_ranges_positive"),
+        CheckConstraint("panel_rows > 0", name="panel_rows_positive"),
+        CheckConstraint("panel_columns > 0", name="panel_columns_positive"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    gain_ranges: Mapped[int]
+    panel_rows: Mapped[int]
+    panel_columns: Mapped[int]
+    device: Mapped[str] = mapped_column(String(64))
+    calib_group: Mapped[str] = mapped_column(String(64))
+
+
+class KindRow(Base):
+    """A kind of constant of a detector type, such as pixel_gain in ADU/keV."""
+
+    __tablename__ = "kind"
+    __table_args__ = (
+        UniqueConstraint("detector_type_id", "name"),
+        UniqueConstraint("detector_type_id", "file_stem"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    detector_type_id: Mapped[int] = mapped_column(ForeignKey("detector_type.id"))
+    name: Mapped[str] = mapped_column(String(64))
+    unit: Mapped[str] = mapped_column(String(32))
+    file_stem: Mapped[str] = mapped_column(String(64))
+    text_format: Mapped[str] = mapped_column(String(16))
+
+
+class ModuleRow(Base):
+    """What the detector group calibrated, such as M044."""
+
+    __tablename__ = "module"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    detector_type_id: Mapped[int] = mapped_column(ForeignKey("detector_type.id"))
+    name: Mapped[str] = mapped_column(String(64))
+
+
+class ConstantSetRow(Base):
+    """One immutable delivery for a module."""
+
+    __tablename__ = "constant_set"
+    __table_args__ = (
+        UniqueConstraint("module_id", "revision"),
+        CheckConstraint("revision > 0", name="revision_positive"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    module_id: Mapped[int] = mapped_column(ForeignKey("module.id"))
+    revision: Mapped[int]
+    delivered_from: Mapped[str] = mapped_column(String)
+    recorded_at_us: Mapped[int] = mapped_column(BigInteger, index=True)
+    recorded_by: Mapped[str] = mapped_column(String)
+    reason: Mapped[str] = mapped_column(String)
+
+
+class PayloadRow(Base):
+    """One array of the payload store, addressed by its digest."""
+
+    __tablename__ = "payload"
+    __table_args__ = (CheckConstraint("length(digest) = 64", name="digest_is_sha256"),)
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    dtype: Mapped[str] = mapped_column(String(16))
+    shape: Mapped[str] = mapped_column(String(64))
+    byte_count: Mapped[int] = mapped_column(BigInteger)
+
+
+class ConstantSetPayloadRow(Base):
+    """Which payload a constant set has for a kind."""
+
+    __tablename__ = "constant_set_payload"
+
+    constant_set_id: Mapped[int] = mapped_column(ForeignKey("constant_set.id"), primary_key=True)
+    kind_id: Mapped[int] = mapped_column(ForeignKey("kind.id"), primary_key=True)
+    digest: Mapped[str] = mapped_column(ForeignKey("payload.digest"), index=True)
+
+
+class PanelRow(Base):
+    """A panel id; the serial is the physical panel."""
+
+    __tablename__ = "panel"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    detector_type_id: Mapped[int] = mapped_column(ForeignKey("detector_type.id"))
+    name: Mapped[str] = mapped_column(String(64))
+    module_version: Mapped[str] = mapped_column(String(16))
+    firmware: Mapped[str] = mapped_column(String(16))
+    serial: Mapped[str] = mapped_column(String(16), index=True)
+
+
+class AssignmentRow(Base):
+    """The ledger: from valid_from on, a panel uses a constant set, or none."""
+
+    __tablename__ = "assignment"
+    __table_args__ = (
+        # The order of these columns is the resolver's search path.
+        UniqueConstraint("panel_id", "valid_from_us", "recorded_at_us"),
+        Index("ix_assignment_constant_set_id", "constant_set_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    panel_id: Mapped[int] = mapped_column(ForeignKey("panel.id"))
+    valid_from_us: Mapped[int] = mapped_column(BigInteger)
+    constant_set_id: Mapped[int | None] = mapped_column(ForeignKey("constant_set.id"))
+    recorded_at_us: Mapped[int] = mapped_column(BigInteger, index=True)
+    recorded_by: Mapped[str] = mapped_column(String)
+    reason: Mapped[str] = mapped_column(String)
+
+
+class RunRow(Base):
+    """One source of a run. A correction is a further row; the latest holds."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        UniqueConstraint("experiment", "run", "source", "recorded_at_us"),
+        CheckConstraint("detector_id IS NULL OR modules = ''", name="detector_id_or_modules"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    experiment: Mapped[str] = mapped_column(String(32))
+    run: Mapped[int]
+    source: Mapped[str] = mapped_column(String(128))
+    begin_us: Mapped[int | None] = mapped_column(BigInteger)
+    detector_id: Mapped[str | None] = mapped_column(String)
+    modules: Mapped[str] = mapped_column(String)
+    note: Mapped[str] = mapped_column(String)
+    recorded_at_us: Mapped[int] = mapped_column(BigInteger, index=True)
+    recorded_by: Mapped[str] = mapped_column(String)
+
+
+class DeploymentRow(Base):
+    """A calib file that was written, with the digest of its bytes."""
+
+    __tablename__ = "deployment"
+    __table_args__ = (Index("ix_deployment_run", "experiment", "run"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    experiment: Mapped[str] = mapped_column(String(32))
+    run: Mapped[int]
+    source: Mapped[str] = mapped_column(String(128))
+    kind_id: Mapped[int] = mapped_column(ForeignKey("kind.id"))
+    path: Mapped[str] = mapped_column(String, index=True)
+    file_digest: Mapped[str] = mapped_column(String(64))
+    number_format: Mapped[str] = mapped_column(String(16))
+    token: Mapped[str] = mapped_column(String(16), index=True)
+    detector_id: Mapped[str] = mapped_column(String)
+    at_us: Mapped[int | None] = mapped_column(BigInteger)
+    policy: Mapped[str] = mapped_column(String(16))
+    deployed_at_us: Mapped[int] = mapped_column(BigInteger, index=True)
+    deployed_by: Mapped[str] = mapped_column(String)
+
+
+class DeploymentPanelRow(Base):
+    """Which constant set a deployed file holds for each panel."""
+
+    __tablename__ = "deployment_panel"
+    __table_args__ = (Index("ix_deployment_panel_constant_set_id", "constant_set_id"),)
+
+    deployment_id: Mapped[int] = mapped_column(ForeignKey("deployment.id"), primary_key=True)
+    segment: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    panel: Mapped[str | None] = mapped_column(String(64))
+    constant_set_id: Mapped[int] = mapped_column(ForeignKey("constant_set.id"))
+
+
+class TagRow(Base):
+    """A frozen name for a transaction time."""
+
+    __tablename__ = "tag"
+    __table_args__ = (
+        CheckConstraint("as_of_us <= recorded_at_us", name="as_of_is_not_later_than_record"),
+    )
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    as_of_us: Mapped[int] = mapped_column(BigInteger)
+    recorded_at_us: Mapped[int] = mapped_column(BigInteger, index=True)
+    recorded_by: Mapped[str] = mapped_column(String)
+    reason: Mapped[str] = mapped_column(String)

@@ -1,0 +1,98 @@
+"""Builders of what the tests feed in, and plain looks at what came out."""
+
+import hashlib
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import inspect, text
+
+from panelcal.storage.store import open_database
+
+TREE_SHAPE = (3, 4, 8)
+"""(gain range, row, column) of the panels in tests."""
+
+FILES = [f"g{gain}_{stem}.npy" for gain in range(3) for stem in ("gain", "offset")]
+
+
+class Clock:
+    """A clock that moves on by a second each time it is read."""
+
+    def __init__(self, start: datetime) -> None:
+        self._next = start
+
+    def __call__(self) -> datetime:
+        now = self._next
+        self._next += timedelta(seconds=1)
+        return now
+
+
+class GainsTree:
+    """A legacy gains tree on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def module(self, name: str, seed: int = 0) -> Path:
+        """Make a directory of six well-formed files."""
+        return write_delivery(self.path / name, seed)
+
+    def link(self, name: str, target: str) -> Path:
+        """Make a link such as ``<panel id>-<stamp> -> M068``."""
+        path = self.path / name
+        path.symlink_to(target)
+        return path
+
+    def replace(self, module: str, file: str, values: "np.ndarray[Any, Any]") -> None:
+        """Replace one file of a module."""
+        np.save(self.path / module / file, values)
+
+
+def write_delivery(directory: Path, seed: int = 0) -> Path:
+    """Write six float32 files of the shape of a test panel."""
+    random = np.random.default_rng(seed)
+    directory.mkdir(parents=True, exist_ok=True)
+    for file in FILES:
+        np.save(directory / file, random.normal(10, 1, TREE_SHAPE[1:]).astype(np.float32))
+    return directory
+
+
+def delivered(directory: Path, stem: str) -> "np.ndarray[Any, np.dtype[np.float32]]":
+    """Read back one kind of a delivery: (gain range, row, column)."""
+    return np.stack([np.load(directory / f"g{gain}_{stem}.npy") for gain in range(3)])
+
+
+def fingerprint(store: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return everything a store holds: its rows by table, its files by digest."""
+    with open_database(store) as database, database.reading() as connection:
+        tables = {
+            name: sorted(map(repr, connection.execute(text(f"SELECT * FROM {name}"))))
+            for name in inspect(connection).get_table_names()
+        }
+    files = {
+        str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((store / "payloads").rglob("*"))
+        if path.is_file()
+    }
+    return tables, files
+
+
+def rows(store: Path, query: str) -> list[tuple[Any, ...]]:
+    """Ask the database of a store a question in SQL, past panelcal's own."""
+    with open_database(store) as database, database.reading() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
+
+
+def damage(store: Path, module: str, kind: str) -> None:
+    """Change one bit of a stored payload."""
+    [(digest,)] = rows(
+        store,
+        "SELECT p.digest FROM constant_set_payload p JOIN kind k ON k.id = p.kind_id "
+        "JOIN constant_set s ON s.id = p.constant_set_id JOIN module m ON m.id = s.module_id "
+        f"WHERE m.name = '{module}' AND k.name = '{kind}'",
+    )
+    chunk = store / "payloads" / digest[:2] / digest / "c" / "0" / "0" / "0"
+    content = bytearray(chunk.read_bytes())
+    content[17] ^= 1
+    chunk.write_bytes(content)

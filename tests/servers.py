@@ -1,0 +1,111 @@
+"""A PostgreSQL server for tests: one that is named, one that runs here, or one of our own."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+from sqlalchemy import URL, make_url
+
+from panelcal.config import FILE_NAME, Settings, read_settings, settings_text
+
+LOCAL = "postgresql://postgres@127.0.0.1:5432/postgres"
+
+
+@contextmanager
+def postgresql_server() -> Iterator[URL | None]:
+    """Give a server on which databases can be made, None if there is none.
+
+    ``PANELCAL_TEST_POSTGRES`` names one; otherwise 127.0.0.1:5432 is tried, and
+    then a throw-away cluster is started from the binaries of this machine.
+    """
+    named = os.environ.get("PANELCAL_TEST_POSTGRES")
+    if named:
+        yield make_url(named)
+        return
+    if _answers(LOCAL):
+        yield make_url(LOCAL)
+        return
+    with _own_cluster() as url:
+        yield url
+
+
+def _answers(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=3).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@contextmanager
+def _own_cluster() -> Iterator[URL | None]:
+    binaries = _binaries()
+    if binaries is None or os.geteuid() == 0:
+        # initdb refuses to run as root.
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="panelcal-pg-") as directory:
+        data = Path(directory) / "data"
+        options = f"-c listen_addresses='' -c fsync=off -k {directory}"
+        _run(binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust")
+        pg_ctl = (binaries / "pg_ctl", "-D", data, "-w")
+        _run(*pg_ctl, "-o", options, "-l", data / "log", "start")
+        try:
+            yield URL.create(
+                "postgresql", username="postgres", database="postgres", query={"host": directory}
+            )
+        finally:
+            _run(*pg_ctl, "-m", "immediate", "stop")
+
+
+def _run(*command: str | Path) -> None:
+    # Not captured: the server would hold the pipe open for as long as it lives.
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _binaries() -> Path | None:
+    on_path = shutil.which("initdb")
+    if on_path:
+        return Path(on_path).parent
+    known = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return known[-1].parent if known else None
+
+
+def administer(server: URL, statement: str) -> None:
+    """Run a statement that cannot be in a transaction, such as CREATE DATABASE."""
+    url = server.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+@contextmanager
+def own_database(server: URL, template: str | None = None) -> Iterator[URL]:
+    """Make a database on a server, as a copy of another if one is named, and drop it."""
+    name = f"panelcal_test_{uuid4().hex}"
+    copied = f" TEMPLATE {template}" if template else ""
+    administer(server, f"CREATE DATABASE {name}{copied}")
+    try:
+        yield server.set(database=name)
+    finally:
+        administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def copied_store(source: Path, target: Path) -> Iterator[Path]:
+    """Give a copy of a store with, on a server, a database of its own."""
+    shutil.copytree(source, target)
+    url = read_settings(source).database_url
+    if url is None:
+        yield target
+        return
+    template = make_url(url)
+    with own_database(template.set(database="postgres"), template.database) as own:
+        settings = Settings(own.render_as_string(hide_password=False))
+        (target / FILE_NAME).write_text(settings_text(settings), encoding="utf-8")
+        yield target
