@@ -7,7 +7,6 @@ here, so that ``--help`` and mistyped commands answer at once.
 import errno
 import os
 import re
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from panelcal.cli import constants, exports, imports, ledger, modules, runs, stores, tags
+from panelcal.cli import constants, exports, imports, interrupts, ledger, modules, runs, stores, tags
 from panelcal.cli.options import STORE_HELP, parse_path
 from panelcal.errors import PanelcalError
 
@@ -93,22 +92,17 @@ for commands in (stores, imports, modules, ledger, constants, runs, exports, tag
 
 def main() -> None:
     """Run the program and exit with its code."""
-    # A batch system's SIGTERM ends the program as Ctrl-C does: what was begun
-    # is undone on the way out.
-    signal.signal(signal.SIGTERM, _stop)
+    interrupts.install()
     try:
         app()
     except SystemExit as stop:
+        interrupts.settle()
         code = stop.code
         if code == 2:
             _hint_at_dashed_ids(sys.argv[1:])
         if code == INTERRUPTED:
             typer.echo("interrupted", err=True)
     sys.exit(_flushed(code))
-
-
-def _stop(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)
 
 
 def _hint_at_dashed_ids(arguments: list[str]) -> None:
