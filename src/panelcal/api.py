@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panelcal.domain.resolution import Resolution
+from panelcal.domain.runs import Run
 from panelcal.domain.validity import Policy
 from panelcal.services import resolve as resolving
 from panelcal.services import runs
@@ -23,6 +24,7 @@ from panelcal.services.assemble import assemble, kinds_of
 from panelcal.services.tags import transaction_time
 from panelcal.storage.store import OpenStore
 from panelcal.storage.store import open_store as open_directory
+from panelcal.who import current_user
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,6 +140,26 @@ class Store(AbstractContextManager["Store"]):
             The dataset is malformed or the source is ambiguous.
         """
         return runs.detector_id(self._store, dataset, source, segment)
+
+    def add_run(self, fields: runs.RunFields, *, supersede: bool = False) -> Run:
+        """Register one source of a run.
+
+        Parameters
+        ----------
+        fields : RunFields
+            `panelcal.psana.run_fields` makes them from psana's objects.
+        supersede : bool
+            Record what differs from the store as a correction.
+
+        Raises
+        ------
+        InvalidInputError
+            A field is malformed.
+        ConflictError
+            The run is registered already, the same or otherwise.
+        """
+        now, user = datetime.now(UTC), current_user()
+        return runs.add_run(self._store, fields, now=now, user=user, supersede=supersede)
 
     def close(self) -> None:
         """Close the database."""

@@ -1,12 +1,15 @@
 """Databases come from migrations, and migrations agree with the models."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import URL, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from builders import GainsTree, fingerprint, rows
@@ -16,6 +19,7 @@ from panelcal.storage import migrate
 from panelcal.storage.database import SCHEMA_REVISION, Database
 from panelcal.storage.store import open_database, open_store
 from panelcal.storage.tables import Base
+from servers import administer
 
 
 @pytest.fixture
@@ -240,3 +244,158 @@ def test_upgrade_of_a_current_database_changes_nothing(
     before = fingerprint(store_dir)
     assert panelcal("db", "upgrade", "--time-zone", "UTC").exit_code == 0
     assert fingerprint(store_dir) == before
+
+
+# --- revision 0003: ids of LCLS2 segments -------------------------------------------------
+
+on_postgresql = pytest.mark.parametrize("empty_store", ["postgresql"], indirect=True)
+
+SEGMENT = f"jungfrau_{'0' * 70}-00000042"
+RUN_ADD = ("run", "add", "exp=xcsls3716:run=631", "-s", "XcsEndstation.0:Jungfrau.0")
+PANEL_ID = "171113-154920171025-3d00fb"
+
+DEFINITIONS = {
+    "sqlite": "SELECT type, name, tbl_name, sql FROM sqlite_master",
+    "postgresql": (
+        "SELECT 'view' AS type, viewname, NULL, definition FROM pg_views "
+        "WHERE schemaname = 'public' UNION ALL "
+        "SELECT 'trigger', tgname, tgrelid::regclass::text, pg_get_triggerdef(oid) "
+        "FROM pg_trigger WHERE NOT tgisinternal UNION ALL "
+        "SELECT 'index', indexname, tablename, indexdef FROM pg_indexes "
+        "WHERE schemaname = 'public' UNION ALL "
+        "SELECT 'column', column_name, table_name, "
+        "data_type || coalesce(character_maximum_length, 0) || is_nullable "
+        "FROM information_schema.columns WHERE table_schema = 'public'"
+    ),
+}
+"""What asks an engine for everything that its tables, triggers and views are."""
+
+
+def definitions(database: Database) -> set[tuple[Any, ...]]:
+    """Return how an engine itself describes the schema."""
+    with database.reading() as connection:
+        asked = text(DEFINITIONS[connection.dialect.name])
+        return {tuple(row) for row in connection.execute(asked)}
+
+
+@pytest.fixture
+def imported(panelcal: RunsProgram, page_tree: GainsTree, store_dir: Path) -> Path:
+    """A store with the page's tree and a run."""
+    assert panelcal("import", "gains-tree", page_tree.path).exit_code == 0
+    added = panelcal(*RUN_ADD, "--begin", "20180419000000", "--detector-id", PANEL_ID)
+    assert added.exit_code == 0
+    return store_dir
+
+
+def test_down_to_0002_and_up_again_every_row_and_answer_is_as_before(
+    panelcal: RunsProgram, imported: Path
+) -> None:
+    question = ("resolve", "exp=xcsls3716:run=631", "--json")
+    use = "SELECT segment, panel, module, begin_at FROM run_use"
+    before = fingerprint(imported)[0], panelcal(*question).stdout, rows(imported, use)
+    assert before[2]
+    assert panelcal("db", "downgrade", "0002", "--yes").exit_code == 0
+    below = fingerprint(imported)[0]
+    assert rows(imported, use) == before[2]
+    assert panelcal("db", "upgrade").exit_code == 0
+    assert (fingerprint(imported)[0], panelcal(*question).stdout, rows(imported, use)) == before
+    del below["alembic_version"], before[0]["alembic_version"]
+    assert below == before[0]
+    assert json.loads(before[1])["panels"][0]["module"] == "M044"
+
+
+def test_triggers_views_and_indexes_are_the_same_after_down_and_up(database: Database) -> None:
+    head = definitions(database)
+    migrate.downgrade(database, "0002")
+    below = definitions(database)
+    assert below != head
+    migrate.upgrade(database)
+    assert definitions(database) == head
+    migrate.downgrade(database, "base")
+    migrate.upgrade(database, "0002")
+    assert definitions(database) == below
+
+
+@pytest.mark.parametrize("table", ["panel", "assignment", "run"])
+@pytest.mark.usefixtures("imported")
+def test_after_the_upgrade_rows_of_the_record_still_cannot_be_changed(
+    database: Database, table: str
+) -> None:
+    migrate.downgrade(database, "0002")
+    migrate.upgrade(database)
+    for change in (f"DELETE FROM {table}", f"UPDATE {table} SET id = id"):
+        with pytest.raises(PanelcalError, match="append-only"), database.writing() as connection:
+            connection.execute(text(change))
+
+
+@pytest.mark.parametrize("revision", ["0002", "base"])
+def test_a_downgrade_that_would_cut_ids_off_is_refused_and_changes_nothing(
+    panelcal: RunsProgram, imported: Path, database: Database, revision: str
+) -> None:
+    assigned = panelcal("assign", SEGMENT, "M044", "--from-beginning", "--reason", "test")
+    assert assigned.exit_code == 0, assigned.output
+    before = fingerprint(imported), definitions(database)
+    refused = panelcal("db", "downgrade", revision, "--yes")
+    assert refused.exit_code == 2
+    assert "panel.name holds 1 of more than 64 characters" in refused.stderr
+    assert SEGMENT in refused.stderr
+    assert "nothing was changed" in refused.stderr
+    assert (fingerprint(imported), definitions(database)) == before
+
+
+def test_an_id_whose_serial_alone_does_not_fit_keeps_the_schema_too(
+    panelcal: RunsProgram, imported: Path
+) -> None:
+    panelcal("assign", "jungfrau_8-0-3d00fb", "M044", "--from-beginning", "--reason", "test")
+    refused = panelcal("db", "downgrade", "0002", "--yes")
+    assert refused.exit_code == 2
+    assert "panel.serial holds 1 of more than 16 characters" in refused.stderr
+    assert rows(imported, "SELECT version_num FROM alembic_version") == [(SCHEMA_REVISION,)]
+
+
+@on_postgresql
+def test_the_columns_that_hold_ids_have_room_for_segments(store_dir: Path) -> None:
+    assert rows(
+        store_dir,
+        "SELECT table_name, column_name, character_maximum_length "
+        "FROM information_schema.columns WHERE table_schema = 'public' "
+        "AND character_maximum_length = 265 AND table_name IN "
+        "(SELECT tablename FROM pg_tables) ORDER BY 1, 2",
+    ) == [("deployment_panel", "panel", 265), ("panel", "name", 265), ("panel", "serial", 265)]
+
+
+@on_postgresql
+def test_views_that_are_made_anew_keep_their_owner_and_who_may_read_them(
+    database: Database, server: URL
+) -> None:
+    role = f'T "{uuid4().hex[:8]}'
+    quoted = '"' + role.replace('"', '""') + '"'
+    rights = text(
+        "SELECT relname, pg_get_userbyid(relowner), relacl::text FROM pg_class "
+        "WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace ORDER BY relname"
+    )
+    administer(server, f"CREATE ROLE {quoted}")
+    try:
+        with database.writing() as connection:
+            for statement in (
+                f"GRANT CREATE ON SCHEMA public TO {quoted}",
+                f"GRANT SELECT ON ledger TO {quoted} WITH GRANT OPTION",
+                f"GRANT SELECT, INSERT ON run_use TO {quoted}",
+                "GRANT SELECT ON run_use TO PUBLIC",
+                f"ALTER VIEW deployed OWNER TO {quoted}",
+                "GRANT SELECT ON deployed TO PUBLIC",
+            ):
+                connection.exec_driver_sql(statement)
+            before = connection.execute(rights).all()
+        assert len({row.relacl for row in before}) == 4
+        migrate.downgrade(database, "0002")
+        with database.reading() as connection:
+            assert connection.execute(rights).all() == before
+        migrate.upgrade(database)
+        with database.reading() as connection:
+            assert connection.execute(rights).all() == before
+    finally:
+        with database.writing() as connection:
+            connection.exec_driver_sql(f"REASSIGN OWNED BY {quoted} TO CURRENT_USER")
+            connection.exec_driver_sql(f"DROP OWNED BY {quoted}")
+        administer(server, f"DROP ROLE {quoted}")

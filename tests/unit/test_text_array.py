@@ -10,10 +10,12 @@ import pytest
 
 from legacy_oracle import load_txt
 from panelcal.errors import IntegrityError, InvalidInputError
+from panelcal.exporters.printf import as_written
 from panelcal.exporters.text_array import (
     Environment,
-    as_written,
+    TextArray,
     header_lines,
+    read_foreign_text_array,
     read_text_array,
     require_reads_back,
     write_text_array,
@@ -91,10 +93,10 @@ def test_the_digest_returned_is_that_of_the_bytes_written() -> None:
 
 
 def test_more_rows_than_are_formatted_at_once_are_all_written_in_order() -> None:
-    array = np.arange(1500, dtype=np.float32).reshape(3, 500, 1)
+    array = np.arange(210_000, dtype=np.float32).reshape(3, 70_000, 1)
     stream = io.BytesIO()
     write_text_array(stream, array, "%.1f", [])
-    assert stream.getvalue() == "".join(f"{number}.0\n" for number in range(1500)).encode()
+    assert stream.getvalue() == "".join(f"{number}.0\n" for number in range(210_000)).encode()
 
 
 def test_an_array_that_is_not_contiguous_is_written_in_order_and_left_alone() -> None:
@@ -139,13 +141,30 @@ def test_no_fact_of_the_environment_makes_a_line_of_its_own(end_of_line: str) ->
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_is_refused_with_its_place(value: float) -> None:
+def test_values_that_are_not_finite_are_refused_with_their_number_and_the_first_place(
+    value: float,
+) -> None:
     array = array_of_places()
     array[1, 0, 1, 2] = array[1, 1, 0, 0] = value
     stream = io.BytesIO()
-    with pytest.raises(InvalidInputError, match=r"\(1, 0, 1, 2\)"):
+    said = rf"\(1, 0, 1, 2\) is {value}, the first of 2 "
+    with pytest.raises(InvalidInputError, match=said):
         write_text_array(stream, array, "%.4f", header())
     assert stream.getvalue() == b""
+
+
+def test_nothing_is_written_in_a_format_that_is_refused() -> None:
+    stream = io.BytesIO()
+    with pytest.raises(InvalidInputError, match="no format"):
+        write_text_array(stream, array_of_places(), "%.4e", header())
+    assert stream.getvalue() == b""
+
+
+def test_a_line_of_more_values_than_are_formatted_at_once_is_written_whole() -> None:
+    array = np.ones((2, 70_000), np.float32)
+    stream = io.BytesIO()
+    write_text_array(stream, array, "%.1f", [])
+    assert stream.getvalue() == (b"1.0 " * 69_999 + b"1.0\n") * 2
 
 
 @pytest.mark.parametrize("number_format", ["%d", "%.6e", "%.4f ", "%8.1f", "%.10f", ""])
@@ -272,3 +291,223 @@ def test_reading_back_at_full_precision_notices_the_last_bit(tmp_path: Path) -> 
     changed[1, 1, 1, 2] = np.nextafter(changed[1, 1, 1, 2], np.float32(0))
     with pytest.raises(IntegrityError, match="1 of 24"):
         require_reads_back(put(tmp_path, text_of(number_format="%.9g")), changed, "%.9g")
+
+
+HEADER = "\n# SHAPE       (1,2,2)\n# DATATYPE    float32\n\n" + LAYOUT
+"""Both dialects, as the legacy writer leaves them."""
+DATA = "1.5 2.5\n3.5 -4.5\n"
+LCLS2 = "# SHAPE (1,2,2)\n# DATATYPE float32\n"
+
+
+def foreign(directory: Path, text: str) -> TextArray:
+    return read_foreign_text_array(put(directory, text.encode()))
+
+
+def test_what_panelcal_writes_is_a_text_array_without_notices(tmp_path: Path) -> None:
+    found = foreign(tmp_path, text_of(("token 0123", "", "# twice"), "%.2f").decode())
+    assert bits(found.array) == bits(array_of_places())
+    assert found.comments == ("token 0123", "", "# twice")
+    assert found.number_format == "%.2f"
+    assert found.notices == ()
+
+
+FOREIGN = {
+    "as written": (HEADER + DATA, ()),
+    "CRLF": ((HEADER + DATA).replace("\n", "\r\n"), ("lines end with CR LF",)),
+    "CR": ((HEADER + DATA).replace("\n", "\r"), ("lines end with CR",)),
+    "no final newline": (HEADER + DATA[:-1], ("no line feed at the end",)),
+    "tabs and leading blanks": (HEADER + "  1.5\t2.5\n\t3.5   -4.5 \n", ()),
+    "lines of blanks": (HEADER + " \n1.5 2.5\n\t\n3.5 -4.5\n\n", ()),
+    "exponents": (HEADER + "15e-1 +.25E1\n0.35e+01 -45.e-1\n", ()),
+    "all values on one line": (
+        HEADER + "1.5 2.5 3.5 -4.5\n",
+        ("the lines are not the rows of the array",),
+    ),
+    "ragged lines with a shape": (
+        HEADER + "1.5 2.5 3.5\n-4.5\n",
+        ("the lines are not the rows of the array",),
+    ),
+    "only LCLS1": (LAYOUT + DATA, ("no SHAPE, DATATYPE in the header",)),
+    "only LCLS2": (LCLS2 + DATA, ("no DTYPE, NDIM, DIM:0 in the header",)),
+    "no type": (
+        "# NDIM 3\n# DIM:0 1\n# DIM:1 2\n# DIM:2 2\n" + DATA,
+        ("no DTYPE, SHAPE, DATATYPE in the header",),
+    ),
+    "no NDIM": (HEADER.replace("# NDIM 3\n", "") + DATA, ("no NDIM in the header",)),
+    "no blank after the mark": (
+        HEADER.replace("# DIM:0", "#DIM:0") + DATA,
+        ("psana does not see DIM:0",),
+    ),
+    "two blanks and tabs after the mark": (
+        HEADER.replace("# NDIM", "#  NDIM").replace("# DTYPE ", "#\tDTYPE\t\t") + DATA,
+        ("psana does not see DTYPE, NDIM",),
+    ),
+    "a shape with blanks": (HEADER.replace("(1,2,2)", "( 1, 2 ,2, )") + DATA, ()),
+    "the header twice": (HEADER + HEADER + DATA, ()),
+    "the header behind the data": (DATA + HEADER, ("comment lines behind the first data: 7",)),
+}
+
+
+@pytest.mark.parametrize(("text", "notices"), FOREIGN.values(), ids=FOREIGN.keys())
+def test_an_unusual_file_is_read_and_what_is_unusual_is_said(
+    tmp_path: Path, text: str, notices: tuple[str, ...]
+) -> None:
+    found = foreign(tmp_path, text)
+    expected = np.array([[[1.5, 2.5], [3.5, -4.5]]], np.float32)
+    assert bits(found.array) == bits(expected)
+    assert found.notices == notices
+
+
+def test_a_file_without_header_is_laid_out_as_its_lines(tmp_path: Path) -> None:
+    found = foreign(tmp_path, DATA)
+    assert bits(found.array) == bits(np.array([[1.5, 2.5], [3.5, -4.5]], np.float32))
+    assert found.notices == ("no header",)
+    assert foreign(tmp_path, "1.5 2.5\n").array.shape == (1, 2)
+
+
+def test_one_dimension_as_the_legacy_writer_leaves_it(tmp_path: Path) -> None:
+    head = "\n# SHAPE       (3,)\n# DATATYPE    float32\n\n"
+    head += "# DTYPE       float32\n# NDIM        1\n# DIM:0       3\n\n"
+    found = foreign(tmp_path, head + " 1.0 2.0 3.0 ")
+    assert bits(found.array) == bits(np.array([1, 2, 3], np.float32))
+    assert found.notices == ("no line feed at the end",)
+
+
+def test_two_dimensions_have_the_shape_that_is_stated(tmp_path: Path) -> None:
+    found = foreign(tmp_path, "# SHAPE (4,1)\n" + DATA)
+    assert found.array.shape == (4, 1)
+    assert "the lines are not the rows of the array" in found.notices
+
+
+def test_facts_of_the_environment_are_no_comments(tmp_path: Path) -> None:
+    text = "# token 0123\n#   indented\n#bare\n# HOST of the shifters\n"
+    text += "# HOST        psana1507\n#  DATE_TIME\t\t2026\n# UID\n# NDIMS 7\n"
+    found = foreign(tmp_path, text + HEADER + DATA)
+    assert found.comments == (
+        "token 0123",
+        "  indented",
+        "bare",
+        "HOST of the shifters",
+        "NDIMS 7",
+    )
+
+
+def test_nan_and_infinities_are_read_as_they_are_and_counted(tmp_path: Path) -> None:
+    found = foreign(tmp_path, HEADER + "nan -inf\n1e40 -0.0\n")
+    expected = np.array([[[np.nan, -np.inf], [np.inf, -0.0]]], np.float32)
+    assert bits(found.array) == bits(expected)
+    assert found.notices == ("NaN or infinite values: 3",)
+    assert found.number_format == "%.9g"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "text", "values"),
+    [
+        ("uint16", "0 65535", [0, 65535]),
+        ("int16", " -32768\t+7", [-32768, 7]),
+        ("uint64", "18446744073709551615 9007199254740993", [2**64 - 1, 2**53 + 1]),
+        ("int32", "3.0 -4e1", [3, -40]),
+        ("float64", "0.1 1e-300", [0.1, 1e-300]),
+        ("double", "0.1 1e300", [0.1, 1e300]),
+        ("float", "0.1 1e300", [0.1, 1e300]),
+    ],
+)
+def test_values_are_of_the_type_stated_exactly(
+    tmp_path: Path, dtype: str, text: str, values: list[float]
+) -> None:
+    found = foreign(tmp_path, f"# DTYPE {dtype}\n# NDIM 1\n# DIM:0 2\n{text}\n")
+    assert bits(found.array) == bits(np.array(values, np.dtype(dtype)))
+
+
+REFUSED = {
+    "nothing": ("", r"is empty"),
+    "only blanks": (" \n\n", "no data"),
+    "header without data": (HEADER, "no data"),
+    "a comma": (HEADER + "1.5,2.5\n", r"line 10: '1\.5,2\.5' is no number"),
+    "a word": (HEADER + "1.5 2.5\n3.5 four\n", "line 11: 'four' is no number"),
+    "an underscore": (HEADER + "1.5 2.5\n3.5 1_0\n", "line 11: '1_0' is no number"),
+    "other digits": (HEADER + "1.5 2.5\n3.5 ٣\n", "line 11: .* is no number"),
+    "hexadecimal": (HEADER + "1.5 2.5\n3.5 0x10\n", "line 11: '0x10' is no number"),
+    "a comment behind data": (HEADER + "1.5 2.5 # one\n3.5 4.5\n", "line 10: '#' is no number"),
+    "ragged lines": (DATA + "1.5\n\n" + DATA, "line 3: 1 value, but 2 in the lines before"),
+    "too few values": (HEADER + "1.5 2.5\n", r"2 values, .* \(1, 2, 2\)"),
+    "too many values": (HEADER + DATA + "1 2\n", r"6 values, .* \(1, 2, 2\)"),
+    "too few values in ragged lines": (HEADER + "1 2\n3\n", r"3 values, .* \(1, 2, 2\)"),
+    "two shapes": (
+        HEADER.replace("(1,2,2)", "(2,2,1)") + DATA,
+        r"line 2: SHAPE is \(2, 2, 1\), .* \(1, 2, 2\)",
+    ),
+    "two types": (
+        HEADER.replace("DATATYPE    float32", "DATATYPE float64") + DATA,
+        "line 3: DATATYPE is float64, but DTYPE is float32",
+    ),
+    "NDIM and DIM": (HEADER.replace("NDIM 3", "NDIM 4") + DATA, "line 6: NDIM is 4, .* 3"),
+    "NDIM without DIM": ("# NDIM 2\n" + DATA, "line 1: NDIM is 2, .* 0"),
+    "DIM from 1": (
+        "# NDIM 2\n# DIM:1 2\n# DIM:2 2\n" + DATA,
+        "line 2: DIM:1, DIM:2 do not count from DIM:0",
+    ),
+    "DIM in another order": (
+        "# NDIM 2\n# DIM:1 2\n# DIM:0 2\n" + DATA,
+        "line 2: DIM:1, DIM:0 do not count",
+    ),
+    "DIM of a word": ("# NDIM 1\n# DIM:x 4\n" + DATA, "line 2: DIM:x do"),
+    "a key twice": (HEADER + "# DIM:1 3\n" + DATA, "line 10: DIM:1 is '3', but '2' in line 8"),
+    "a negative length": ("# NDIM 1\n# DIM:0 -1\n" + DATA, "line 2: DIM:0 is '-1'"),
+    "DIM without number": ("# NDIM 1\n# DIM:0\n" + DATA, "line 2: DIM:0 is ''"),
+    "NDIM in a sentence": ("# NDIM is big\n" + DATA, "line 1: NDIM is 'is big'"),
+    "DTYPE in a sentence": ("# DTYPE my words\n" + DATA, "line 1: DTYPE is 'my words'"),
+    "SHAPE in a sentence": ("# SHAPE of it\n" + DATA, "line 1: SHAPE is 'of it'"),
+    "no shape": ("# SHAPE ()\n" + DATA, r"line 1: SHAPE is '\(\)'"),
+    "an expression": ("# SHAPE (2,1+1)\n" + DATA, "line 1: SHAPE is"),
+    "C++ type": ("# DTYPE uint16_t\n" + DATA, "line 1: DTYPE is 'uint16_t'"),
+    "no such type": ("# DATATYPE float33\n" + DATA, "line 1: DATATYPE is 'float33'"),
+    "objects": ("# DTYPE object\n" + DATA, "line 1: DTYPE is 'object'"),
+    "a fraction of an integer": ("# DTYPE int16\n1 2\n3 4.5\n", "line 3: '4.5' is no int16"),
+    "NaN of an integer": ("# DTYPE int16\n1 nan\n", "line 2: 'nan' is no int16"),
+    "beyond an integer": ("# DTYPE uint16\n1 65536\n", "line 2: '65536' is no uint16"),
+    "below an integer": ("# DTYPE uint16\n1 -1\n", "line 2: '-1' is no uint16"),
+    "not exact": ("# DTYPE uint64\n1e17 1\n", "line 2: '1e17' is no uint64"),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_would_have_to_be_guessed_is_refused_with_its_place(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=rf"631-end\.data.*{said}"):
+        foreign(tmp_path, text)
+
+
+def test_bytes_that_are_no_text_are_refused_with_their_line(tmp_path: Path) -> None:
+    path = put(tmp_path, b"# token\n1.5 2.5\n3.5 \xff\n")
+    with pytest.raises(InvalidInputError, match="line 3: the byte 0xff is no text"):
+        read_foreign_text_array(path)
+
+
+def test_a_foreign_binary_array_is_named_as_such(tmp_path: Path) -> None:
+    np.save(tmp_path / "array.npy", array_of_places())
+    with pytest.raises(InvalidInputError, match="binary npy"):
+        read_foreign_text_array(tmp_path / "array.npy")
+
+
+@pytest.mark.parametrize("name", ["none.data", "."])
+def test_a_foreign_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInputError, match="cannot read"):
+        read_foreign_text_array(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("data", "number_format"),
+    [
+        ("41.5000 -1.3900\n", "%.4f"),
+        ("0.0 300.1\n", "%.1f"),
+        ("0.1 0.25\n", "%.9g"),
+        ("1 2\n", "%.9g"),
+        ("1.5e0 2.5e0\n", "%.9g"),
+    ],
+)
+def test_the_number_format_is_that_of_the_data(
+    tmp_path: Path, data: str, number_format: str
+) -> None:
+    assert foreign(tmp_path, "# page 1.25 of 2\n" + data).number_format == number_format

@@ -9,7 +9,9 @@ from panelcal.cli import options
 from panelcal.cli.output import progress, show_report
 
 group = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Bring in a gains tree or runs."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Bring in a gains tree, calib directories, DCS files or runs.",
 )
 
 
@@ -84,6 +86,94 @@ def runs(
             dry_run=dry_run,
             skip_bad=skip_bad,
             supersede=supersede,
+        )
+    show_report(report, as_json=json)
+    report.raise_if_refused()
+
+
+@group.command("calib-tree")
+def calib_tree(
+    ctx: typer.Context,
+    tree: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TREE",
+            help="A calib directory, or the root of <INSTRUMENT>/<experiment>/calib.",
+            parser=options.parse_path,
+        ),
+    ],
+    experiment: Annotated[
+        str | None,
+        typer.Option(
+            "--experiment",
+            metavar="E",
+            help="Whose calib directory it is, where the directory above is not called so; "
+            "below a root: only this one.",
+        ),
+    ] = None,
+    dry_run: options.DryRun = False,
+    skip_bad: options.SkipBad = False,
+    supersede: options.Supersede = False,
+    store: options.StoreDir = None,
+    json: options.Json = False,
+) -> None:
+    """Import deployed files: all of them or, if anything is refused, none.
+
+    Files that panelcal did not write are attributed to the panels of the runs
+    that psana reads them for: import runs first.
+    """
+    from panelcal.services.import_calib_tree import import_calib_tree
+
+    with options.open_named(ctx, store) as opened, progress("reading") as advance:
+        report = import_calib_tree(
+            opened,
+            tree,
+            experiment=experiment,
+            now=options.now(),
+            user=options.user(),
+            dry_run=dry_run,
+            skip_bad=skip_bad,
+            supersede=supersede,
+            progress=advance,
+        )
+    show_report(report, as_json=json)
+    report.raise_if_refused()
+
+
+@group.command("dcs")
+def dcs(
+    ctx: typer.Context,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE.h5...",
+            help="Files jungfrau-<detector id>.h5.",
+            parser=options.parse_path,
+        ),
+    ],
+    dry_run: options.DryRun = False,
+    skip_bad: options.SkipBad = False,
+    supersede: options.Supersede = False,
+    store: options.StoreDir = None,
+    json: options.Json = False,
+) -> None:
+    """Import DCS files: all versions or, if anything is refused, none.
+
+    What readers choose becomes assignments; other versions are kept as constant
+    sets that no panel uses.
+    """
+    from panelcal.services.import_dcs import import_dcs
+
+    with options.open_named(ctx, store) as opened, progress("reading") as advance:
+        report = import_dcs(
+            opened,
+            files,
+            now=options.now(),
+            user=options.user(),
+            dry_run=dry_run,
+            skip_bad=skip_bad,
+            supersede=supersede,
+            progress=advance,
         )
     show_report(report, as_json=json)
     report.raise_if_refused()

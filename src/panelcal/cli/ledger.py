@@ -160,7 +160,8 @@ def list_(ctx: typer.Context, store: options.StoreDir = None, json: options.Json
         (
             (
                 panel.name,
-                panel.serial,
+                # An LCLS2 segment id has no serial but itself.
+                panel.serial if panel.serial != panel.name else "-",
                 row.uses if row else "-",
                 row.starts(zone) if row else "-",
             )

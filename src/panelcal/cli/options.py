@@ -1,5 +1,6 @@
 """Options and arguments that several commands share, and what they stand for."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -49,7 +50,7 @@ Target = Annotated[
     str,
     typer.Argument(
         metavar="DETECTOR|DATASET",
-        help="Panel ids joined by '_', or exp=EXPERIMENT:run=NUMBER.",
+        help="Panel ids joined by '_', an LCLS2 id, or exp=EXPERIMENT:run=NUMBER.",
     ),
 ]
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="exp=EXPERIMENT:run=NUMBER.")]
@@ -57,7 +58,8 @@ PanelArgument = Annotated[
     str,
     typer.Argument(
         metavar="PANEL",
-        help="moduleVersion-firmware-serial. Type -- before one that begins with a dash.",
+        help="moduleVersion-firmware-serial, or jungfrau_SEGMENT. Type -- before one that "
+        "begins with a dash.",
     ),
 ]
 Source = Annotated[
@@ -93,6 +95,19 @@ AsOf = Annotated[
 TagOption = Annotated[
     str | None,
     typer.Option("--tag", metavar="NAME", help="What the ledger said when the tag was made."),
+]
+CalibRoot = Annotated[
+    Path,
+    typer.Option(
+        "--calib-root",
+        metavar="ROOT",
+        help="Of ROOT/<INSTRUMENT>/<experiment>/calib.",
+        parser=parse_path,
+    ),
+]
+Experiment = Annotated[
+    str | None,
+    typer.Option("--experiment", metavar="E", help="Only this experiment, as xcsls3716."),
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="R", help="Why; kept in the record.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Report, change nothing.")]
@@ -148,22 +163,15 @@ def now() -> datetime:
 
 
 def user() -> str:
-    """Return who is asking, for the record.
+    """Return who is asking, for the record."""
+    from panelcal.who import current_user
 
-    Raises
-    ------
-    InvalidInputError
-        The system does not say.
-    """
-    import getpass
+    return current_user()
 
-    from panelcal.domain.text import one_line
 
-    try:
-        return one_line(getpass.getuser(), "user name")
-    except (KeyError, OSError) as error:
-        msg = "the system does not say who you are"
-        raise InvalidInputError(msg, "set LOGNAME") from error
+def data_root() -> Path:
+    """Return the root of the facility's data, as psana finds it (spec §9)."""
+    return Path(os.environ.get("SIT_PSDM_DATA") or "/reg/d/psdm")
 
 
 def environment() -> "Environment":

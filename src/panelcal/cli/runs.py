@@ -10,6 +10,7 @@ from panelcal.cli.output import say, show_json, show_table
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    from panelcal.domain.ids import PanelId, SegmentId
     from panelcal.domain.runs import Run
 
 group = typer.Typer(
@@ -40,7 +41,9 @@ def add(
     ] = "",
     detector_id: Annotated[
         str,
-        typer.Option("--detector-id", metavar="ID", help="Panel ids joined by '_'."),
+        typer.Option(
+            "--detector-id", metavar="ID", help="Panel ids joined by '_', or an LCLS2 _uniqueid."
+        ),
     ] = "",
     modules: Annotated[
         str,
@@ -110,7 +113,6 @@ def show(
     json: options.Json = False,
 ) -> None:
     """Show the sources of a run, their panels and when it began."""
-    from panelcal.domain.ids import parse_detector_id
     from panelcal.domain.runs import parse_dataset
     from panelcal.services import runs as service
 
@@ -125,8 +127,7 @@ def show(
         typer.echo(f"begin     {_begin(run, zone)}")
         if run.note:
             typer.echo(f"note      {run.note}")
-        panels = parse_detector_id(run.detector_id) if run.detector_id else ()
-        for index, panel in enumerate(panels):
+        for index, panel in enumerate(_panels(run)):
             typer.echo(f"panel {index}   {panel}")
         for index, module in enumerate(run.modules):
             typer.echo(f"module {index}  {module}")
@@ -157,6 +158,12 @@ def _begin(run: "Run", zone: "ZoneInfo") -> str:
     return "not given" if run.begin is None else stamp_of(run.begin, zone)
 
 
+def _panels(run: "Run") -> "tuple[PanelId | SegmentId, ...]":
+    from panelcal.domain.ids import parse_detector_id
+
+    return parse_detector_id(run.detector_id).panels if run.detector_id else ()
+
+
 def _document(run: "Run", zone: "ZoneInfo") -> dict[str, Any]:
     from panelcal.domain.moments import iso_utc, stamp_of
 
@@ -168,7 +175,7 @@ def _document(run: "Run", zone: "ZoneInfo") -> dict[str, Any]:
         "begin": None if run.begin is None else stamp_of(run.begin, zone),
         "begin_utc": None if run.begin is None else iso_utc(run.begin),
         "detector_id": run.detector_id,
-        "panels": run.detector_id.split("_") if run.detector_id else [],
+        "panels": [str(panel) for panel in _panels(run)],
         "modules": list(run.modules),
         "note": run.note,
         "recorded_at": iso_utc(run.recorded_at),

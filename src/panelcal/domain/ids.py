@@ -1,4 +1,4 @@
-"""Panel ids and detector ids: three 64-bit integers to text and back (spec §1)."""
+"""Panel ids and detector ids of LCLS1 (spec §1) and LCLS2 (spec §15): text and back."""
 
 import re
 from dataclasses import dataclass
@@ -9,9 +9,19 @@ from panelcal.errors import InvalidInputError
 
 FIELD_NAMES = ("moduleVersion", "firmwareVersion", "serialNumber")
 MAX_PANELS = 1024
+MAX_TYPE = 64
+MAX_SEGMENT = 200
+MAX_NAME = MAX_TYPE + 1 + MAX_SEGMENT
+"""Characters of the longest id of one panel: what a column has to hold."""
 
 _HEX = re.compile(r"[0-9a-f]+\Z", re.ASCII)
 _STAMPED = re.compile(r"[^-]*-[^-]*-[^-]*-[0-9]+\Z", re.ASCII)
+# A panel id of LCLS1 holds dashes, so its first field is never taken for a type.
+_TYPED = re.compile(rf"(?P<type>[a-z][A-Za-z0-9]{{0,{MAX_TYPE - 1}}})_", re.ASCII)
+# Printable ASCII. A path ends at '/', a segment at '_', and ':' and '=' tell a dataset
+# from a detector id.
+_NOT_IN_SEGMENT = re.compile(r"[^!-~]|[/_:=]")
+_SHORT_NAME = re.compile(r"[0-9]{6}\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,39 +135,173 @@ def _not_hex(text: str, name: str, field: str, digits: str) -> tuple[str, str | 
     return f"{message} holds {wrong!a}, which is no hexadecimal digit", None
 
 
-def parse_detector_id(text: str) -> tuple[PanelId, ...]:
-    """Read a detector id: panel ids joined by ``_``, in segment order.
+@dataclass(frozen=True, slots=True)
+class SegmentId:
+    """One panel as LCLS2 names it, where that name is no panel id (spec §15).
 
-    The order matters and the same panel may occur twice (spec §1).
+    The text form is ``<detector type>_<segment>``, ``jungfrau_8-0-3d00fb``: a
+    detector id of that one segment, so that what is printed can be typed again.
+    The segment is compared letter by letter and never taken apart: LCLS2 writes
+    zero as ``0``, and an emulator writes long strings that are no numbers.
+
+    Parameters
+    ----------
+    detector_type : str
+        ``jungfrau``: a lower-case letter, then letters and digits.
+    text : str
+        The segment as the LCLS2 id has it: 1 to 200 characters of printable
+        ASCII without blanks and without ``_``, ``/``, ``:`` and ``=``.
 
     Raises
     ------
     InvalidInputError
-        The text is empty, has an empty part, too many panels or a malformed
-        panel id; the message says which part is wrong.
+        The detector type or the segment is not of that form.
+    """
+
+    detector_type: str
+    text: str
+
+    def __post_init__(self) -> None:
+        if not _TYPED.fullmatch(f"{self.detector_type}_"):
+            msg = f"{excerpt(self.detector_type)} is not the name of a detector type"
+            raise InvalidInputError(msg, "a lower-case letter, then letters and digits: jungfrau")
+        if not self.text:
+            msg = "the segment id is empty"
+            raise InvalidInputError(msg, "segment ids are joined by single '_'")
+        if len(self.text) > MAX_SEGMENT:
+            msg = f"{excerpt(self.text)} is not a segment id: at most {MAX_SEGMENT} are kept"
+            raise InvalidInputError(msg)
+        wrong = _NOT_IN_SEGMENT.search(self.text)
+        if wrong:
+            msg = f"{excerpt(self.text)} is not a segment id: it holds {wrong[0]!a}"
+            hint = "printable ASCII without blanks, '_', '/', ':' and '='"
+            raise InvalidInputError(msg, hint)
+
+    def fields(self) -> tuple[str, str, str]:
+        """Return the fields that a panel id has: only a serial, which is the whole id.
+
+        Nothing is known of another name of the same physical panel. The ``_`` in
+        it keeps it apart from every serial that is a number.
+        """
+        return "", "", str(self)
+
+    def __str__(self) -> str:
+        return f"{self.detector_type}_{self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorId:
+    """The panels of a detector in segment order, as its id names them.
+
+    Parameters
+    ----------
+    prefix : str
+        The detector type where the id is one of LCLS2, ``jungfrau_<segment>_...``;
+        empty where it is one of LCLS1, panel ids joined by ``_``.
+    panels : tuple of PanelId or SegmentId
+        In segment order; the same panel may occur twice.
+    """
+
+    prefix: str
+    panels: tuple[PanelId | SegmentId, ...]
+
+    def __str__(self) -> str:
+        segments = [
+            panel.text if isinstance(panel, SegmentId) else str(panel) for panel in self.panels
+        ]
+        return "_".join([self.prefix, *segments] if self.prefix else segments)
+
+    def require_type(self, detector_type: str) -> None:
+        """Refuse an id that names another detector type than the store's.
+
+        Raises
+        ------
+        InvalidInputError
+            It does; the message names both.
+        """
+        if self.prefix and self.prefix != detector_type:
+            msg = (
+                f"{excerpt(str(self))} names the detector type {self.prefix!r}; "
+                f"this store holds constants of {detector_type!r}"
+            )
+            raise InvalidInputError(msg, "name the store of that detector type with --store")
+
+
+def parse_detector_id(text: str) -> DetectorId:
+    """Read a detector id of LCLS1 or of LCLS2.
+
+    LCLS1: panel ids joined by ``_``, in segment order (spec §1). LCLS2: the
+    detector type, then segment ids, all joined by ``_``; what psana calls
+    ``_uniqueid`` (spec §15). A segment that is a well-formed panel id is that
+    panel. The order matters and the same panel may occur twice.
+
+    Raises
+    ------
+    InvalidInputError
+        The text is empty, has an empty part, too many panels, a malformed panel
+        id or segment, or is a short name of the LCLS2 calibration database; the
+        message says which part is wrong.
     """
     if not text:
         msg = "the detector id is empty"
         raise InvalidInputError(msg, "panel ids joined by '_'")
-    parts = text.split("_")
+    found = _TYPED.match(text)
+    prefix = found["type"] if found else ""
+    parts = (text[found.end() :] if found else text).split("_")
     if len(parts) > MAX_PANELS:
         msg = f"{excerpt(text)} names {len(parts)} panels; at most {MAX_PANELS} are read"
         raise InvalidInputError(msg)
-    panels = []
+    if prefix and len(parts) == 1 and _SHORT_NAME.match(parts[0]):
+        msg = f"{text} is a short name of the LCLS2 calibration database and names no panels"
+        raise InvalidInputError(msg, f"type the long name, {prefix}_<segment>_...: _uniqueid")
     for index, part in enumerate(parts):
         if not part:
             msg = f"{excerpt(text)} is not a detector id: panel {index} is empty"
-            raise InvalidInputError(msg, "panel ids are joined by single '_'")
-        try:
-            panels.append(PanelId.parse(part))
-        except InvalidInputError as error:
-            if len(parts) == 1:
-                raise
-            msg = f"panel {index} of the detector id: {error.message}"
-            raise InvalidInputError(msg, error.hint) from error
-    return tuple(panels)
+            joined = "segment ids are" if prefix else "panel ids are"
+            raise InvalidInputError(msg, f"{joined} joined by single '_'")
+    return DetectorId(
+        prefix, tuple(_parse_part(prefix, parts, index) for index in range(len(parts)))
+    )
 
 
-def format_detector_id(panels: tuple[PanelId, ...]) -> str:
-    """Return the detector id of panels in segment order."""
-    return "_".join(str(panel) for panel in panels)
+def _parse_part(prefix: str, parts: list[str], index: int) -> PanelId | SegmentId:
+    try:
+        return _parse_segment(prefix, parts[index]) if prefix else PanelId.parse(parts[index])
+    except InvalidInputError as error:
+        if len(parts) == 1 and not prefix:
+            raise
+        noun = "segment" if prefix else "panel"
+        msg = f"{noun} {index} of the detector id: {error.message}"
+        raise InvalidInputError(msg, error.hint) from error
+
+
+def _parse_segment(detector_type: str, text: str) -> PanelId | SegmentId:
+    try:
+        return PanelId.parse(text)
+    except InvalidInputError:
+        return SegmentId(detector_type, text)
+
+
+def parse_panel(text: str, detector_type: str) -> PanelId | SegmentId:
+    """Read the id of one panel as people type it.
+
+    Parameters
+    ----------
+    text : str
+        A panel id, or an LCLS2 id of one segment: ``jungfrau_8-0-3d00fb``.
+    detector_type : str
+        Name of the store's detector type.
+
+    Raises
+    ------
+    InvalidInputError
+        It is neither, or names another detector type.
+    """
+    if not _TYPED.match(text):
+        return PanelId.parse(text)
+    named = parse_detector_id(text)
+    named.require_type(detector_type)
+    if len(named.panels) > 1:
+        msg = f"{excerpt(text)} names {len(named.panels)} panels, one is expected"
+        raise InvalidInputError(msg, f"the first of them is {named.panels[0]}")
+    return named.panels[0]

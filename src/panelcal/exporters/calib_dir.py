@@ -1,29 +1,19 @@
-"""The calib directory: which file serves a run, and how a file gets there.
+"""The calib directory: which file serves a run.
 
 ``<calib>/<group>/<source>/<ctype>/<begin>-<end>.data`` (spec §8). The legacy
 finder takes the file with the largest begin not after the run.
 """
 
-import grp
 import os
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
-from urllib.parse import quote
 
 from panelcal.domain.runs import instrument_of
 from panelcal.errors import ConflictError, IntegrityError, InvalidInputError
-from panelcal.exporters.text_array import Environment
 
 LAST_RUN = 9999
 """The largest run number the legacy finder can look up; also what ``end`` means."""
-
-FILE_MODE = 0o664
-DIRECTORY_MODE = 0o2775
-GROUP = "ps-users"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,151 +152,3 @@ def require_directory_possible(path: Path) -> None:
     if not existing.is_dir():
         msg = f"{existing} is not a directory"
         raise InvalidInputError(msg)
-
-
-@contextmanager
-def staging(target_dir: Path) -> Iterator[Path]:
-    """Give a temporary directory on the file system of a directory to come."""
-    existing = next(path for path in (target_dir, *target_dir.parents) if path.is_dir())
-    temporary = Path(mkdtemp(prefix=".panelcal-", dir=existing))
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def put_in_place(temporary: Path, target: Path, stamp: str) -> Path | None:
-    """Move a finished file to its name in one step, keeping what was there.
-
-    Parameters
-    ----------
-    stamp : str
-        Local time ``YYYY-mm-ddTHH:MM:SS``; the file replaced is kept as
-        ``<name>.data-<stamp>``, which the finder passes over.
-
-    Returns
-    -------
-    Path or None
-        Where the replaced file is kept, None if there was none.
-    """
-    make_directories(target.parent)
-    kept = None
-    if target.exists():
-        present = target.stat()
-        temporary.chmod(present.st_mode & 0o7777)
-        _give_to(temporary, present.st_gid)
-        kept = _keep(target, stamp)
-    else:
-        temporary.chmod(FILE_MODE)
-        _give_to(temporary, _group_id())
-    with temporary.open("rb") as stream:
-        os.fsync(stream.fileno())
-    temporary.replace(target)
-    return kept
-
-
-def _keep(target: Path, stamp: str) -> Path:
-    kept = target.with_name(f"{target.name}-{stamp}")
-    number = 1
-    while True:
-        try:
-            kept.hardlink_to(target)
-        except FileExistsError:
-            number += 1
-            kept = target.with_name(f"{target.name}-{stamp}.{number}")
-        except OSError:
-            # File systems without hard links.
-            shutil.copy2(target, kept)
-            return kept
-        else:
-            return kept
-
-
-def make_directories(path: Path) -> None:
-    """Make a directory and what is missing above it, with the calib tree's modes."""
-    missing = [p for p in (path, *path.parents) if not p.exists()]
-    for directory in reversed(missing):
-        directory.mkdir(exist_ok=True)
-        _give_to(directory, _group_id())
-        directory.chmod(DIRECTORY_MODE)
-
-
-def _group_id() -> int | None:
-    try:
-        return grp.getgrnam(GROUP).gr_gid
-    except KeyError:
-        return None
-
-
-def _give_to(path: Path, group_id: int | None) -> None:
-    """Give a file to a group, if there is one and the user may do so."""
-    may = os.geteuid() == 0 or group_id in os.getgroups()
-    if group_id is not None and may:
-        os.chown(path, -1, group_id)
-
-
-def require_open(type_dir: Path) -> None:
-    """Refuse a directory that a file cannot be put into and put on record in.
-
-    Raises
-    ------
-    InvalidInputError
-        It, or the HISTORY in it, exists and is not writable.
-    """
-    for path in (type_dir, type_dir / "HISTORY"):
-        if path.exists() and not os.access(path, os.W_OK):
-            msg = f"{path} cannot be written"
-            raise InvalidInputError(msg, "check its permissions; nothing was deployed")
-
-
-def take_back(target: Path, kept: Path | None) -> None:
-    """Undo `put_in_place`: bring back the file that was replaced, or remove the new one."""
-    if kept is None:
-        target.unlink()
-    else:
-        kept.replace(target)
-
-
-def history_record(
-    target: Path,
-    copy_of: str,
-    ctype: str,
-    environment: Environment,
-    local_time: str,
-    comment: str,
-) -> str:
-    """Return the line that HISTORY gets for a deployed file (spec §8).
-
-    Fields are separated by single blanks, so that blanks, quotes and other
-    characters with a meaning to a shell are percent-encoded inside them.
-    """
-    fields = {
-        "copy_of": copy_of,
-        "ctype": ctype,
-        "user": environment.user,
-        "host": environment.host,
-        "cptime": local_time,
-        "cwd": environment.work_dir,
-        "cmt": comment,
-    }
-    told = " ".join(f"{key}:{_one_word(value)}" for key, value in fields.items())
-    return f"file:{target.name:<14} {told}\n"
-
-
-def _one_word(text: str) -> str:
-    return quote(text, safe="/:.,_-+=@~%()", errors="surrogateescape")
-
-
-def append_history(type_dir: Path, record: str) -> None:
-    """Append a record to the directory's HISTORY in one write."""
-    path = type_dir / "HISTORY"
-    is_new = not path.exists()
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
-    try:
-        os.write(handle, record.encode("utf-8"))
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    if is_new:
-        path.chmod(FILE_MODE)
-        _give_to(path, _group_id())

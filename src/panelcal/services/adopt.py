@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from panelcal.domain.ids import PanelId
+from panelcal.domain.ids import PanelId, SegmentId, parse_panel
 from panelcal.domain.validity import Assignment, in_force
 from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
 from panelcal.storage.ledger import Panel, add_assignment, history, panels, register_panel
@@ -69,10 +69,10 @@ def twins_of(store: OpenStore, panel: str) -> list[Twin]:
         The panel id is malformed.
     """
     with store.database.reading() as connection:
-        return _twins(connection, PanelId.parse(panel))
+        return _twins(connection, parse_panel(panel, read_detector_type(connection).name))
 
 
-def _twins(connection: Connection, panel: PanelId) -> list[Twin]:
+def _twins(connection: Connection, panel: PanelId | SegmentId) -> list[Twin]:
     serial = panel.fields()[2]
     others = [other for other in panels(connection, serial) if other.name != str(panel)]
     rows = history(connection, [other.name for other in others])
@@ -108,13 +108,15 @@ def adopt(
     InvalidInputError
         Several twins use different things and `like` names none of them.
     """
-    panel_id = PanelId.parse(panel)
     unit = store.database.writing() if record else store.database.reading()
     with unit as connection:
+        detector_type = read_detector_type(connection)
+        panel_id = parse_panel(panel, detector_type.name)
         if history(connection, [str(panel_id)]):
             msg = f"{panel_id} has assignments of its own already"
             raise ConflictError(msg, f"panelcal panel show -- {panel_id}")
-        twin = _chosen_twin(_twins(connection, panel_id), panel_id, like, store.zone)
+        wanted = None if like is None else parse_panel(like, detector_type.name)
+        twin = _chosen_twin(_twins(connection, panel_id), panel_id, wanted, store.zone)
         rows = [
             replace(
                 row,
@@ -126,17 +128,26 @@ def adopt(
             for row in twin.assignments
         ]
         if record:
-            rows = _record(connection, panel_id, rows, recording_time(connection, now))
+            registered = register_panel(connection, detector_type, panel_id)
+            rows = _record(connection, registered, rows, recording_time(connection, now))
     return Adoption(str(panel_id), twin, tuple(rows), record)
 
 
-def _chosen_twin(twins: list[Twin], panel: PanelId, like: str | None, zone: ZoneInfo) -> Twin:
+def _chosen_twin(
+    twins: list[Twin],
+    panel: PanelId | SegmentId,
+    like: PanelId | SegmentId | None,
+    zone: ZoneInfo,
+) -> Twin:
+    if isinstance(panel, SegmentId):
+        msg = f"{panel} has no serial: nothing says which other ids are the same physical panel"
+        raise NotFoundError(msg, f"panelcal assign --from T --reason R {panel} MODULE")
     used = [twin for twin in twins if twin.assignments]
     if not used:
         msg = f"no other panel id of serial {panel.fields()[2]} has an assignment"
         raise NotFoundError(msg, f"panelcal assign --from T --reason R -- {panel} MODULE")
     if like is not None:
-        used = [twin for twin in used if twin.panel.name == str(PanelId.parse(like))]
+        used = [twin for twin in used if twin.panel.name == str(like)]
         if not used:
             msg = f"{like} is no other panel id of serial {panel.fields()[2]} with assignments"
             raise NotFoundError(msg, "panelcal panel list")
@@ -148,10 +159,9 @@ def _chosen_twin(twins: list[Twin], panel: PanelId, like: str | None, zone: Zone
 
 
 def _record(
-    connection: Connection, panel: PanelId, rows: Sequence[Assignment], at: datetime
+    connection: Connection, panel: Panel, rows: Sequence[Assignment], at: datetime
 ) -> list[Assignment]:
     """Append rows to the ledger; return them as they were recorded."""
-    registered = register_panel(connection, read_detector_type(connection), panel)
     recorded = []
     for row in rows:
         set_id = None
@@ -159,7 +169,7 @@ def _record(
             set_id = find_constant_set(connection, row.module, row.revision).id
         row_id = add_assignment(
             connection,
-            registered,
+            panel,
             row.valid_from,
             set_id,
             now=at,

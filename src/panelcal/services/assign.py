@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from panelcal.domain.deliveries import parse_module_reference
-from panelcal.domain.ids import PanelId
+from panelcal.domain.ids import PanelId, SegmentId, parse_panel
 from panelcal.domain.moments import aware_utc
 from panelcal.domain.runs import nearest_names
 from panelcal.domain.text import one_line
@@ -62,7 +62,7 @@ def assign(
     Parameters
     ----------
     panel : str
-        Panel id; registered if it is new.
+        Panel id, or LCLS2 id of one segment; registered if it is new.
     reference : str
         ``M044`` for the module's latest revision, ``M044@1`` for that one.
     valid_from : datetime or None
@@ -79,11 +79,12 @@ def assign(
     ConflictError
         The ledger says just so already.
     """
-    panel_id = PanelId.parse(panel)
     module, revision = parse_module_reference(reference)
     reason = one_line(reason, "reason")
     _require_start(valid_from)
     with store.database.writing() as connection:
+        detector_type = read_detector_type(connection)
+        panel_id = parse_panel(panel, detector_type.name)
         constant_set = find_constant_set(connection, module, revision)
         before = _in_force(connection, panel_id)
         uses = f"{module}@{constant_set.revision}"
@@ -91,7 +92,6 @@ def assign(
         if superseded is not None and superseded.uses == uses:
             msg = f"already so: {panel_id} uses {uses} from {superseded.starts(store.zone)}"
             raise ConflictError(msg, f"recorded by {superseded.recorded_by}: {superseded.reason}")
-        detector_type = read_detector_type(connection)
         at = recording_time(connection, now)
         row_id = add_assignment(
             connection,
@@ -135,10 +135,10 @@ def withdraw(
     ConflictError
         It is withdrawn from that time on already.
     """
-    panel_id = PanelId.parse(panel)
     reason = one_line(reason, "reason")
     _require_start(valid_from)
     with store.database.writing() as connection:
+        panel_id = parse_panel(panel, read_detector_type(connection).name)
         registered = require_panel(connection, panel_id)
         superseded = _starting_at(_in_force(connection, panel_id), valid_from)
         if superseded is not None and superseded.module is None:
@@ -172,13 +172,14 @@ def show_panel(store: OpenStore, panel: str) -> tuple[Panel, list[Assignment]]:
     NotFoundError
         The panel is not registered.
     """
-    panel_id = PanelId.parse(panel)
     with store.database.reading() as connection:
-        registered = require_panel(connection, panel_id)
+        registered = require_panel(
+            connection, parse_panel(panel, read_detector_type(connection).name)
+        )
         return registered, history(connection, [registered.name]).get(registered.name, [])
 
 
-def require_panel(connection: Connection, panel: PanelId) -> Panel:
+def require_panel(connection: Connection, panel: PanelId | SegmentId) -> Panel:
     """Return a registered panel.
 
     Raises
@@ -195,7 +196,7 @@ def require_panel(connection: Connection, panel: PanelId) -> Panel:
     raise NotFoundError(msg, hint)
 
 
-def _in_force(connection: Connection, panel: PanelId) -> list[Assignment]:
+def _in_force(connection: Connection, panel: PanelId | SegmentId) -> list[Assignment]:
     return in_force(history(connection, [str(panel)]).get(str(panel), ()))
 
 

@@ -3,26 +3,25 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from panelcal.domain.kinds import DetectorType
+from panelcal.domain.kinds import DetectorType, Kind
 from panelcal.domain.report import Progress
 from panelcal.domain.runs import Run
 from panelcal.domain.text import plain
 from panelcal.errors import IntegrityError, InvalidInputError
-from panelcal.exporters.calib_dir import (
-    append_history,
-    find_file,
-    history_record,
+from panelcal.exporters.calib_dir import find_file, require_would_serve, type_directory
+from panelcal.exporters.calib_files import (
+    STAGING_PREFIX,
     put_in_place,
     require_open,
-    require_would_serve,
     staging,
     take_back,
-    type_directory,
 )
+from panelcal.exporters.history_file import ANSWER_COMMENT, append_history, history_record
 from panelcal.services.assemble import assemble, kinds_of
 from panelcal.services.export import Answer, Writing, write_text
 from panelcal.storage.deployments import Deployment, add_deployment, latest_deployment
@@ -95,61 +94,105 @@ def deploy(
         directory makes the legacy finder crash.
     """
     detector_type = kinds_of(store)
-    _require_device(answer.run, detector_type.device)
+    require_device(answer.run, detector_type.device)
     targets = _targets(
         answer.run,
         Path(os.path.abspath(calib_dir)),  # noqa: PTH100 - links are kept as typed
         detector_type,
     )
-    with staging(targets[0].parents[1]) as directory:
-        staged = []
-        for done, (kind, target) in enumerate(zip(detector_type.kinds, targets, strict=True), 1):
-            path = directory / f"{kind.name}.data"
-            form = writing.number_format(kind)
-            if _holds_already(store, target, answer, form):
-                staged.append(Deployed(kind.name, target, None, False, _digest(target), form))
-            else:
-                array = assemble(store.payloads, answer.resolution, kind.name)
-                digest = write_text(path, target, array, kind, answer, writing)
-                staged.append(Deployed(kind.name, target, None, True, digest, form))
-            if progress is not None:
-                progress(done, len(targets), kind.name)
-        new = [(one, directory / f"{one.kind}.data") for one in staged if one.is_new]
-        placed = _place_and_record(store, new, answer, writing)
-    results = [placed.get(one.kind, one) for one in staged]
+    wanted = [one for one in targets if not _holds_already(store, *one, answer, writing)]
+    written = write_files(store, answer, wanted, writing, progress)
+    results = [
+        written.get(kind.name)
+        or Deployed(kind.name, path, None, False, digest_of_file(path), writing.number_format(kind))
+        for kind, path in targets
+    ]
     _require_served(results, answer.run.dataset.run)
     return results
 
 
-def _targets(run: Run, calib_dir: Path, detector_type: DetectorType) -> list[Path]:
+def write_files(
+    store: OpenStore,
+    answer: Answer,
+    targets: Sequence[tuple[Kind, Path]],
+    writing: Writing,
+    progress: Progress | None = None,
+    prefix: str = STAGING_PREFIX,
+) -> dict[str, Deployed]:
+    """Write the files of an answer, all of them or none, and put them on record.
+
+    Parameters
+    ----------
+    targets : sequence of (Kind, Path)
+        The calib files to write.
+    prefix : str
+        Begins the names of temporary directories.
+
+    Returns
+    -------
+    dict of str to Deployed
+        By kind.
+
+    Raises
+    ------
+    IntegrityError
+        A payload is damaged, or a file reads back differently.
+    InvalidInputError
+        A directory cannot be written to.
+    """
+    staged = []
+    with ExitStack() as stack:
+        for done, (kind, target) in enumerate(targets, 1):
+            require_open(target.parent)
+            path = stack.enter_context(staging(target.parent, prefix)) / target.name
+            array = assemble(store.payloads, answer.resolution, kind.name)
+            digest = write_text(path, target, array, kind, answer, writing)
+            form = writing.number_format(kind)
+            staged.append((Deployed(kind.name, target, None, True, digest, form), path))
+            if progress is not None:
+                progress(done, len(targets), kind.name)
+        return _place_and_record(store, staged, answer, writing)
+
+
+def _targets(run: Run, calib_dir: Path, detector_type: DetectorType) -> list[tuple[Kind, Path]]:
     """Return the file of each kind, all of them fit to be written."""
     plain(str(calib_dir), "calib directory")
     targets = []
     for kind in detector_type.kinds:
         folder = type_directory(calib_dir, detector_type.calib_group, run.source, kind.name)
-        targets.append(require_would_serve(folder, run.dataset.run))
+        targets.append((kind, require_would_serve(folder, run.dataset.run)))
         require_open(folder)
     return targets
 
 
-def _require_device(run: Run, device: str) -> None:
-    """Refuse a source that the finder maps to no group (spec §8)."""
+def require_device(run: Run, device: str) -> None:
+    """Refuse a source that the finder maps to no group (spec §8).
+
+    Raises
+    ------
+    InvalidInputError
+        It does not name the detector type's device.
+    """
     if f":{device}." not in run.source:
         msg = f"{run.source} is no {device}: the calib layout has no group for it"
         raise InvalidInputError(msg)
 
 
-def _holds_already(store: OpenStore, target: Path, answer: Answer, number_format: str) -> bool:
+def _holds_already(
+    store: OpenStore, kind: Kind, target: Path, answer: Answer, writing: Writing
+) -> bool:
     """Say whether a file was deployed with this answer and is as it was written."""
     with store.database.reading() as connection:
         last = latest_deployment(connection, str(target))
     if last is None or not target.is_file():
         return False
-    same = (last.token, last.number_format) == (answer.resolution.token, number_format)
-    return same and _digest(target) == last.file_digest
+    wanted = (answer.resolution.token, writing.number_format(kind))
+    same = (last.token, last.number_format) == wanted
+    return same and digest_of_file(target) == last.file_digest
 
 
-def _digest(path: Path) -> str:
+def digest_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -163,7 +206,6 @@ def _place_and_record(
     be written refuses the deployment while nothing has changed.
     """
     local_time = writing.local_time(answer.resolution.zone)
-    records = [_history_record(store, one, answer, writing, local_time) for one, _ in new]
     placed: list[Deployed] = []
     if not new:
         return {}
@@ -171,12 +213,12 @@ def _place_and_record(
         at = recording_time(connection, writing.now)
         try:
             for one, path in new:
-                kept = put_in_place(path, one.path, local_time)
+                kept = put_in_place(path, one.path, local_time, writing.permissions)
                 placed.append(replace(one, kept=kept))
-                deployment = _deployment(one, answer, writing, at)
+                deployment = deployment_of(one, answer, writing, at)
                 add_deployment(connection, deployment, answer.resolution)
-            for one, record in zip(placed, records, strict=True):
-                append_history(one.path.parent, record)
+            for one in placed:
+                tell_history(store, one, answer, writing, local_time)
         except BaseException:
             for one in reversed(placed):
                 take_back(one.path, one.kept)
@@ -184,20 +226,29 @@ def _place_and_record(
     return {one.kind: one for one in placed}
 
 
-def _history_record(
+def tell_history(
     store: OpenStore, one: Deployed, answer: Answer, writing: Writing, local_time: str
-) -> str:
-    return history_record(
+) -> None:
+    """Append the record of a deployed file to the HISTORY beside it.
+
+    Parameters
+    ----------
+    local_time : str
+        The time that the file itself tells.
+    """
+    record = history_record(
         one.path,
         str(store.directory.absolute()),
         one.kind,
         writing.environment,
         local_time,
-        f"panelcal-token={answer.resolution.token}",
+        f"{ANSWER_COMMENT}={answer.resolution.token}",
     )
+    append_history(one.path.parent, record, writing.permissions)
 
 
-def _deployment(one: Deployed, answer: Answer, writing: Writing, at: datetime) -> Deployment:
+def deployment_of(one: Deployed, answer: Answer, writing: Writing, at: datetime) -> Deployment:
+    """Return the record of a file that was put in place, as of a transaction time."""
     return Deployment(
         dataset=answer.run.dataset,
         source=answer.run.source,
@@ -215,6 +266,6 @@ def _require_served(results: list[Deployed], run: int) -> None:
     """Look at what is deployed as the legacy finder will, byte by byte."""
     for result in results:
         found = find_file(result.path.parent, run)
-        if found != result.path or _digest(found) != result.file_digest:
+        if found != result.path or digest_of_file(found) != result.file_digest:
             msg = f"run {run} is served by {found}, not by what was written to {result.path}"
             raise IntegrityError(msg, "another process writes there; deploy again")

@@ -10,14 +10,18 @@ from zoneinfo import ZoneInfo
 
 from panelcal import __version__
 from panelcal.domain.kinds import Kind
-from panelcal.domain.moments import stamp_of, start_in_words
+from panelcal.domain.moments import stamp_of, typed_form
 from panelcal.domain.report import Progress
 from panelcal.domain.resolution import Resolution
 from panelcal.domain.runs import Run, parse_dataset
 from panelcal.domain.text import excerpt
 from panelcal.domain.validity import Policy
 from panelcal.errors import IntegrityError, InvalidInputError
-from panelcal.exporters import calib_dir, file_names
+from panelcal.exporters import file_names
+from panelcal.exporters.calib_dir import require_directory_possible
+from panelcal.exporters.calib_files import staging
+from panelcal.exporters.permissions import LEGACY, Permissions, copy_permissions
+from panelcal.exporters.provenance import PanelProvenance, Provenance, provenance_comments
 from panelcal.exporters.text_array import (
     FULL_PRECISION,
     Environment,
@@ -64,11 +68,14 @@ class Writing:
         Where and by whom.
     now : datetime
         The time, aware.
+    permissions : Permissions
+        Of new files and directories in places that many people share.
     """
 
     precision: Precision
     environment: Environment
     now: datetime
+    permissions: Permissions = LEGACY
 
     def number_format(self, kind: Kind) -> str:
         """Return the printf format of a kind."""
@@ -101,6 +108,25 @@ def answer_for(
     return Answer(run, resolution)
 
 
+@dataclass(frozen=True, slots=True)
+class LocalFiles:
+    """What was exported to local files.
+
+    Parameters
+    ----------
+    paths : tuple of Path
+        The files, by kind.
+    texts : dict of str to Path
+        The text file of each kind, if there are any.
+    notice : str or None
+        Said where the usual name is too long and the newer form was used.
+    """
+
+    paths: tuple[Path, ...]
+    texts: dict[str, Path]
+    notice: str | None
+
+
 def export_files(
     store: OpenStore,
     answer: Answer,
@@ -108,8 +134,9 @@ def export_files(
     *,
     formats: Sequence[str],
     writing: Writing,
+    permissions: Permissions | None = None,
     progress: Progress | None = None,
-) -> tuple[list[Path], str | None]:
+) -> LocalFiles:
     """Write the constants of a run to local files, one a kind and format.
 
     Every file is written under a temporary name and read back before any of
@@ -121,32 +148,31 @@ def export_files(
         Where; it is made if missing.
     formats : sequence of str
         ``txt``, ``npz``.
-
-    Returns
-    -------
-    paths : list of Path
-        The files.
-    notice : str or None
-        Said where the usual name is too long and the newer form was used.
+    permissions : Permissions or None
+        Of new files; None leaves them to the umask. A file that replaces another
+        gets those of that one.
 
     Raises
     ------
     InvalidInputError
-        Something that is no directory is in its place.
+        Something that is no directory is in its place, or it may not be written;
+        or the name of the files needs a time that is not known.
     IntegrityError
         A payload is damaged, or a file reads back differently.
     """
     detector_type = kinds_of(store)
     endings = [f"{kind.name}.{end}" for kind in detector_type.kinds for end in formats]
     prefix, notice = _prefix(answer, endings)
-    calib_dir.require_directory_possible(directory)
+    _require_writable(directory)
     paths: list[Path] = []
-    with calib_dir.staging(directory) as staged:
+    texts: dict[str, Path] = {}
+    with staging(directory) as staged:
         for done, kind in enumerate(detector_type.kinds, start=1):
             array = assemble(store.payloads, answer.resolution, kind.name)
             name = f"{prefix}_{kind.name}"
             if "txt" in formats:
-                paths.append(directory / f"{name}.txt")
+                texts[kind.name] = directory / f"{name}.txt"
+                paths.append(texts[kind.name])
                 write_text(staged / f"{name}.txt", paths[-1], array, kind, answer, writing)
             if "npz" in formats:
                 paths.append(directory / f"{name}.npz")
@@ -159,8 +185,21 @@ def export_files(
                 msg = f"{path} is a directory"
                 raise InvalidInputError(msg, "remove or rename it")
         for path in paths:
+            if path.exists():
+                copy_permissions(path, staged / path.name)
+            elif permissions is not None:
+                permissions.apply_to_file(staged / path.name)
             (staged / path.name).replace(path)
-    return paths, notice
+    return LocalFiles(tuple(paths), texts, notice)
+
+
+def _require_writable(directory: Path) -> None:
+    """Refuse a directory that files cannot be put into, before they are made."""
+    require_directory_possible(directory)
+    existing = next(place for place in (directory, *directory.absolute().parents) if place.is_dir())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        msg = f"files cannot be written into {existing.absolute()}: permission denied"
+        raise InvalidInputError(msg, "go to, or name, a directory of your own")
 
 
 def _prefix(answer: Answer, endings: Sequence[str]) -> tuple[str, str | None]:
@@ -170,13 +209,16 @@ def _prefix(answer: Answer, endings: Sequence[str]) -> tuple[str, str | None]:
         return usual, None
     begin = run.begin or resolution.at
     if begin is None:
-        msg = f"{run.dataset} has no begin, and {excerpt(str(resolution.asked))} is no time"
-        raise InvalidInputError(msg, "say when with --at: the name of the files needs it")
+        msg = (
+            f"{run.dataset} has no begin, and {excerpt(str(resolution.asked))} is no time of the "
+            f"calendar: the name of the files needs one"
+        )
+        raise InvalidInputError(msg, "ask for a time of 14 digits, YYYYMMDDHHMMSS")
     return (
         file_names.short_prefix(run.dataset, run.source, stamp_of(begin, resolution.zone)),
         (
-            f"the name with the detector id exceeds {file_names.NAME_MAX_BYTES} bytes; "
-            f"the newer form without it is used"
+            f"file names with the detector id would exceed {file_names.NAME_MAX_BYTES} bytes: "
+            f"the newer form <source>-<time>-<experiment>-r<run>_<kind> is used"
         ),
     )
 
@@ -207,7 +249,7 @@ def write_text(
     """
     header = header_lines(
         array.shape,
-        _comments(answer.resolution, kind),
+        provenance_comments(provenance_of(answer.resolution, kind)),
         writing.environment,
         str(final),
         writing.local_time(answer.resolution.zone),
@@ -221,18 +263,27 @@ def write_text(
     return digest
 
 
-def _comments(resolution: Resolution, kind: Kind) -> list[str]:
-    """Say in the file where its values come from."""
-    return [
-        f"panelcal {__version__} token {resolution.token}",
-        f"detector {resolution.detector} at {resolution.asked} policy {resolution.policy}",
-        *(
-            f"panel {panel.index} {panel.panel or '-'} {panel.module}@{panel.revision} "
-            f"from {start_in_words(panel.valid_from, resolution.zone)} "
-            f"payload {panel.digests[kind.name]}"
+def provenance_of(resolution: Resolution, kind: Kind) -> Provenance:
+    """Return what files say about where the values of an answer come from."""
+    return Provenance(
+        version=__version__,
+        token=resolution.token,
+        detector=resolution.detector,
+        asked=str(resolution.asked),
+        policy=resolution.policy,
+        panels=tuple(
+            PanelProvenance(
+                panel=panel.panel,
+                module=panel.module,
+                revision=panel.revision,
+                start=None
+                if panel.valid_from is None
+                else typed_form(panel.valid_from, resolution.zone),
+                digest=panel.digests[kind.name],
+            )
             for panel in resolution.panels
         ),
-    ]
+    )
 
 
 def _write_npz(

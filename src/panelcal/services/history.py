@@ -6,7 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from panelcal.domain.deliveries import parse_module_name
-from panelcal.domain.ids import PanelId, parse_detector_id
+from panelcal.domain.ids import DetectorId, parse_detector_id
 from panelcal.domain.moments import iso_utc, to_microseconds
 from panelcal.domain.text import excerpt
 from panelcal.domain.validity import Assignment, in_force
@@ -18,6 +18,7 @@ from panelcal.storage.modules import ConstantSet, constant_sets, find_constant_s
 from panelcal.storage.runs import run_records
 from panelcal.storage.store import OpenStore
 from panelcal.storage.tags import tags
+from panelcal.storage.types import detector_type as read_detector_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +67,28 @@ def history_of(store: OpenStore, target: str) -> History:
     InvalidInputError
         The text is none of them.
     """
-    panels = _panels(target)
+    detector = _detector(target)
     with store.database.reading() as connection:
-        if panels is None:
+        if detector is None:
             find_constant_set(connection, target, None)
             rows = ledger_rows(connection)
             delivered = tuple(constant_sets(connection, target))
         else:
-            names = [require_panel(connection, panel).name for panel in panels]
+            detector.require_type(read_detector_type(connection).name)
+            names = [require_panel(connection, panel).name for panel in detector.panels]
             rows = ledger_rows(connection, names)
             delivered = ()
     chapters = [
         chapter
         for panel in sorted(rows)
         for chapter in _chapters(rows[panel])
-        if panels is not None or chapter.assignment.module == target
+        if detector is not None or chapter.assignment.module == target
     ]
     chapters.sort(key=lambda chapter: chapter.assignment.id)
     return History(delivered, tuple(chapters))
 
 
-def _panels(target: str) -> tuple[PanelId, ...] | None:
+def _detector(target: str) -> DetectorId | None:
     try:
         return parse_detector_id(target)
     except InvalidInputError as error:

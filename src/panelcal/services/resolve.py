@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from panelcal.domain.deliveries import parse_module_reference
-from panelcal.domain.ids import format_detector_id, parse_detector_id
+from panelcal.domain.ids import parse_detector_id
 from panelcal.domain.moments import (
     aware_utc,
     in_calendar,
@@ -37,6 +37,7 @@ from panelcal.storage.ledger import history
 from panelcal.storage.modules import find_constant_set
 from panelcal.storage.resolver import Unresolved, assigned_at, holding
 from panelcal.storage.store import OpenStore
+from panelcal.storage.types import detector_type as read_detector_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +224,10 @@ def _resolve_detector(
     as_of: datetime | None,
     zone: ZoneInfo,
 ) -> Resolution:
-    panels = parse_detector_id(detector)
-    names = [str(panel) for panel in panels]
+    asked_for = parse_detector_id(detector)
+    if asked_for.prefix:
+        asked_for.require_type(read_detector_type(connection).name)
+    names = [str(panel) for panel in asked_for.panels]
     guessed: tuple[str, ...] = ()
     if policy == "legacy":
         answers, guessed = _legacy(connection, names, asked, as_of, zone)
@@ -237,7 +240,7 @@ def _resolve_detector(
     if missing:
         raise _no_valid_constants(connection, names, missing, asked, policy, as_of, zone)
     return Resolution(
-        detector=format_detector_id(panels),
+        detector=str(asked_for),
         at=asked.at,
         asked=asked.text,
         policy=policy,

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from panelcal.domain.deliveries import parse_module_reference
-from panelcal.domain.ids import format_detector_id, parse_detector_id
+from panelcal.domain.ids import parse_detector_id
 from panelcal.domain.moments import parse_moment, typed_form
 from panelcal.domain.runs import (
     Dataset,
@@ -136,7 +136,8 @@ def detector_id(store: OpenStore, dataset: str, source: str | None, segment: int
     -------
     str
         A panel id or the detector id; for ConfigV1 and V2, which have no
-        numbers, the source name with ``-`` for ``:`` (spec §1).
+        numbers, the source name with ``-`` for ``:`` (spec §1). A segment of an
+        LCLS2 detector id is given as an id of its own (spec §15).
 
     Raises
     ------
@@ -147,7 +148,7 @@ def detector_id(store: OpenStore, dataset: str, source: str | None, segment: int
         run = find_run(connection, parse_dataset(dataset), source)
     if segment is None or run.detector_id is None:
         return run.legacy_id
-    panels = parse_detector_id(run.detector_id)
+    panels = parse_detector_id(run.detector_id).panels
     if not 0 <= segment < len(panels):
         msg = f"{run.dataset} {run.source} has no segment {segment}"
         raise NotFoundError(msg, f"its segments are 0 to {len(panels) - 1}")
@@ -239,7 +240,7 @@ def parse_run(fields: RunFields, zone: ZoneInfo, now: datetime, user: str) -> Ru
         ),
         source=parse_source(fields.source.strip()),
         begin=parse_moment(begin, zone).utc.replace(microsecond=0) if begin else None,
-        detector_id=format_detector_id(parse_detector_id(detector)) if detector else None,
+        detector_id=str(parse_detector_id(detector)) if detector else None,
         modules=modules,
         note=one_line(fields.note, "note") if fields.note.strip() else "",
         recorded_at=now,

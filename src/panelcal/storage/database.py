@@ -11,7 +11,7 @@ from panelcal.domain.text import excerpt
 from panelcal.errors import InvalidInputError, SchemaError
 from panelcal.storage import sqlite
 
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 """The alembic revision this panelcal reads and writes; a test holds it equal to head."""
 
 

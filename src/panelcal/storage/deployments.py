@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
@@ -9,7 +11,14 @@ from sqlalchemy import Connection, Row, insert, select
 from panelcal.domain.moments import moment_of, to_microseconds
 from panelcal.domain.resolution import Resolution
 from panelcal.domain.runs import Dataset
-from panelcal.storage.tables import DeploymentPanelRow, DeploymentRow, KindRow
+from panelcal.storage.tables import (
+    ConstantSetPayloadRow,
+    ConstantSetRow,
+    DeploymentPanelRow,
+    DeploymentRow,
+    KindRow,
+    ModuleRow,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,71 @@ def deployments(connection: Connection) -> list[Deployment]:
     """Return every deployment, in the order of recording."""
     rows = connection.execute(_SELECT.order_by(DeploymentRow.id))
     return [_deployment(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedContent:
+    """What a file with known bytes holds.
+
+    Parameters
+    ----------
+    path : str
+        Where it was deployed.
+    kind, number_format, token : str
+        As in `Deployment`.
+    digests : tuple of str
+        Digest of the payload of each panel, in segment order.
+    uses : tuple of str
+        The constant set of each panel, ``M068@1``.
+    """
+
+    path: str
+    kind: str
+    number_format: str
+    token: str
+    digests: tuple[str, ...]
+    uses: tuple[str, ...]
+
+
+def deployed_contents(connection: Connection, experiment: str) -> dict[str, DeployedContent]:
+    """Return what was ever deployed for an experiment, by the digest of the file's bytes."""
+    query = (
+        select(
+            DeploymentRow.id,
+            DeploymentRow.path,
+            DeploymentRow.file_digest,
+            DeploymentRow.number_format,
+            DeploymentRow.token,
+            KindRow.name.label("kind"),
+            ConstantSetPayloadRow.digest,
+            ModuleRow.name.label("module"),
+            ConstantSetRow.revision,
+        )
+        .join(KindRow, KindRow.id == DeploymentRow.kind_id)
+        .join(DeploymentPanelRow, DeploymentPanelRow.deployment_id == DeploymentRow.id)
+        .join(ConstantSetRow, ConstantSetRow.id == DeploymentPanelRow.constant_set_id)
+        .join(ModuleRow, ModuleRow.id == ConstantSetRow.module_id)
+        .join(
+            ConstantSetPayloadRow,
+            (ConstantSetPayloadRow.constant_set_id == ConstantSetRow.id)
+            & (ConstantSetPayloadRow.kind_id == DeploymentRow.kind_id),
+        )
+        .where(DeploymentRow.experiment == experiment)
+        .order_by(DeploymentRow.id, DeploymentPanelRow.segment)
+    )
+    found: dict[str, DeployedContent] = {}
+    for _, group in groupby(connection.execute(query), attrgetter("id")):
+        panels = list(group)
+        first = panels[0]
+        found[first.file_digest] = DeployedContent(
+            path=first.path,
+            kind=first.kind,
+            number_format=first.number_format,
+            token=first.token,
+            digests=tuple(panel.digest for panel in panels),
+            uses=tuple(f"{panel.module}@{panel.revision}" for panel in panels),
+        )
+    return found
 
 
 _SELECT = select(DeploymentRow.__table__, KindRow.name.label("kind")).join(

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
 
-from panelcal.domain.ids import PanelId
+from panelcal.domain.ids import PanelId, SegmentId
 from panelcal.domain.kinds import DetectorType
 from panelcal.domain.moments import from_microseconds, moment_of, to_microseconds
 from panelcal.domain.validity import Assignment
@@ -30,7 +30,8 @@ class Panel:
     name : str
         Panel id.
     serial : str
-        Its third field: the physical panel.
+        Its third field: the physical panel. An LCLS2 segment id, which has no
+        fields, is its own serial.
     """
 
     id: int
@@ -47,7 +48,7 @@ def panels(connection: Connection, serial: str | None = None) -> list[Panel]:
     return sorted(found, key=lambda panel: panel.name)
 
 
-def find_panel(connection: Connection, panel: PanelId) -> Panel | None:
+def find_panel(connection: Connection, panel: PanelId | SegmentId) -> Panel | None:
     """Return a registered panel, None if it is not registered."""
     row = connection.execute(
         select(PanelRow.id, PanelRow.name, PanelRow.serial).where(PanelRow.name == str(panel))
@@ -55,7 +56,9 @@ def find_panel(connection: Connection, panel: PanelId) -> Panel | None:
     return None if row is None else Panel(row.id, row.name, row.serial)
 
 
-def register_panel(connection: Connection, detector_type: DetectorType, panel: PanelId) -> Panel:
+def register_panel(
+    connection: Connection, detector_type: DetectorType, panel: PanelId | SegmentId
+) -> Panel:
     """Return a panel, registering it if it is new."""
     found = find_panel(connection, panel)
     if found is not None:

@@ -17,6 +17,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from panelcal.domain.ids import MAX_NAME
+
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -24,6 +26,11 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+# SQLite enforces no length and cannot alter a column: there the types stay as
+# revision 0001 declared them, and nothing is cut off.
+PANEL_NAME = String(MAX_NAME).with_variant(String(64), "sqlite")
+PANEL_SERIAL = String(MAX_NAME).with_variant(String(16), "sqlite")
 
 
 class Base(DeclarativeBase):
@@ -132,17 +139,17 @@ class ConstantSetPayloadRow(Base):
 
 
 class PanelRow(Base):
-    """A panel id; the serial is the physical panel."""
+    """A panel id, or an LCLS2 segment id; the serial is the physical panel."""
 
     __tablename__ = "panel"
     __table_args__ = (UniqueConstraint("name"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     detector_type_id: Mapped[int] = mapped_column(ForeignKey("detector_type.id"))
-    name: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(PANEL_NAME)
     module_version: Mapped[str] = mapped_column(String(16))
     firmware: Mapped[str] = mapped_column(String(16))
-    serial: Mapped[str] = mapped_column(String(16), index=True)
+    serial: Mapped[str] = mapped_column(PANEL_SERIAL, index=True)
 
 
 class AssignmentRow(Base):
@@ -215,7 +222,7 @@ class DeploymentPanelRow(Base):
 
     deployment_id: Mapped[int] = mapped_column(ForeignKey("deployment.id"), primary_key=True)
     segment: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    panel: Mapped[str | None] = mapped_column(String(64))
+    panel: Mapped[str | None] = mapped_column(PANEL_NAME)
     constant_set_id: Mapped[int] = mapped_column(ForeignKey("constant_set.id"))
 
 

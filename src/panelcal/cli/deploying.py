@@ -1,0 +1,139 @@
+"""``deploy``: the job that keeps calib directories as the store says."""
+
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from panelcal.cli import options
+from panelcal.cli.output import progress, show_json, show_table
+from panelcal.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from panelcal.domain.served import JobReport, RunOutcome
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command()(deploy)
+
+
+def deploy(
+    ctx: typer.Context,
+    calib_root: options.CalibRoot,
+    experiment: options.Experiment = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every registered run.")] = False,
+    precision: Annotated[
+        Literal["legacy", "full"],
+        typer.Option(
+            "--precision",
+            help="legacy: %.4f and %.1f as today. full: %.9g, every bit of float32.",
+        ),
+    ] = "legacy",
+    dry_run: options.DryRun = False,
+    store: options.StoreDir = None,
+    json: options.Json = False,
+) -> None:
+    """Let every registered run read what the store resolves for it.
+
+    Writes the fewest <run>-end.data files, one job at a time below a root.
+    What another registered run reads does not change. Exits with 0 if all runs
+    with a detector id are served, with 3 if some have no constants, with 4 if
+    something stands in the way of some, with 5 if constants are damaged.
+    """
+    from panelcal.services.deploy_job import deploy_all
+    from panelcal.services.export import Writing
+
+    if everything is (experiment is not None):
+        msg = "name one experiment, or all of them"
+        raise InvalidInputError(msg, "--experiment E, or --all")
+    writing = Writing(precision, options.environment(), options.now())
+    with options.open_named(ctx, store) as opened, progress("deploying") as advance:
+        report = deploy_all(
+            opened,
+            calib_root,
+            experiment=experiment,
+            writing=writing,
+            clock=options.now,
+            dry_run=dry_run,
+            progress=advance,
+        )
+    if json:
+        show_json(report.document())
+    else:
+        _show(report)
+    raise typer.Exit(report.exit_code)
+
+
+def _show(report: "JobReport") -> None:
+    """Print a line for each detector with new files, and what is not served, by its cause."""
+    rows = []
+    for (experiment, source), group in groupby(sorted(report.outcomes, key=_place), _place):
+        outcomes = list(group)
+        new = _new_files(outcomes)
+        if new:
+            served = sum(one.is_served for one in outcomes)
+            rows.append((experiment, source, len(outcomes), served, new))
+    if rows:
+        would = "to be written" if report.dry_run else "written"
+        show_table(("experiment", "source", "runs", "served", f"files {would}"), rows)
+    for heading, runs in _causes(report.outcomes).items():
+        status, experiment, source, *told = heading
+        typer.echo(f"{status}: {experiment} {source} {_ranges('run', runs)}")
+        for line in told:
+            typer.echo(f"    {line}")
+    typer.echo(report.summary)
+
+
+def _place(one: "RunOutcome") -> tuple[str, str]:
+    return one.run.dataset.experiment, one.run.source
+
+
+def _new_files(outcomes: Iterable["RunOutcome"]) -> str:
+    """Return the runs that files were written for, by what was done and the kinds."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for outcome in outcomes:
+        for action in ("written", "kept", "recorded"):
+            kinds = [file.kind for file in outcome.files if file.action == action]
+            if kinds:
+                runs = groups.setdefault((action, *kinds), [])
+                runs.append(outcome.run.dataset.run)
+    told = []
+    for (action, *kinds), runs in sorted(groups.items(), reverse=True):
+        verb = "" if action == "written" else f"{action}: "
+        told.append(f"{verb}{_ranges('run', runs)} ({', '.join(kinds)})")
+    return "; ".join(told)
+
+
+def _causes(outcomes: Iterable["RunOutcome"]) -> dict[tuple[str, ...], list[int]]:
+    """Return the runs that are not served, by what is to be said of them."""
+    causes: dict[tuple[str, ...], list[int]] = {}
+    for outcome in sorted(outcomes, key=lambda one: (one.status, _place(one), one.run.dataset)):
+        if outcome.is_served:
+            continue
+        # The first of several lines tells the time of this run alone.
+        first, *rest = outcome.reason.splitlines()
+        told = [line.strip() for line in rest or [first]]
+        heading = (str(outcome.status), *_place(outcome), *told, f"psana reads {_reads(outcome)}")
+        causes.setdefault(heading, []).append(outcome.run.dataset.run)
+    return causes
+
+
+def _reads(outcome: "RunOutcome") -> str:
+    """Return the files that a run reads: one name where it is the same for all kinds."""
+    names = {file.kind: Path(file.path).name for file in outcome.files}
+    if len(set(names.values())) == 1 and len(outcome.files) > 1:
+        return next(iter(names.values()))
+    return ", ".join(f"{name} ({kind})" for kind, name in names.items()) or "nothing"
+
+
+def _ranges(noun: str, numbers: Iterable[int]) -> str:
+    """Return numbers in words, neighbours together: ``runs 5-7, 9``."""
+    ordered = sorted(numbers)
+    parts = []
+    for _, group in groupby(enumerate(ordered), lambda item: item[1] - item[0]):
+        block = [number for _, number in group]
+        parts.append(str(block[0]) if len(block) == 1 else f"{block[0]}-{block[-1]}")
+    return f"{noun if len(ordered) == 1 else noun + 's'} {', '.join(parts)}"

@@ -1,0 +1,203 @@
+"""How a file gets into a calib directory: in one step, the former one kept."""
+
+import errno
+import fcntl
+import filecmp
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from tempfile import mkdtemp
+
+from panelcal.errors import ConflictError, InvalidInputError
+from panelcal.exporters.history_file import FILE_NAME as HISTORY_NAME
+from panelcal.exporters.permissions import (
+    LEGACY,
+    Permissions,
+    copy_permissions,
+    missing_directories,
+)
+
+STAGING_PREFIX = ".panelcal-"
+JOB_PREFIX = ".panelcal-job-"
+LOCK_NAME = ".panelcal.lock"
+
+
+@contextmanager
+def locked(directory: Path, what: str) -> Iterator[None]:
+    """Hold a directory against other panelcal processes that write into it.
+
+    The kernel's file lock ends with the process, however it ends, so that a
+    killed job locks nobody out. The file itself stays: removed, it would let
+    two processes lock two files of one name.
+
+    Parameters
+    ----------
+    directory : Path
+        It exists.
+    what : str
+        Who would hold the lock, for the message.
+
+    Raises
+    ------
+    ConflictError
+        Another process holds it.
+    InvalidInputError
+        The lock file cannot be made or opened.
+    """
+    path = directory / LOCK_NAME
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, LEGACY.file_mode)
+    except OSError as error:
+        msg = f"{path} cannot be opened: {error.strerror}"
+        raise InvalidInputError(msg, "check the permissions of that directory") from error
+    try:
+        # The next job may be another user's, of the same group.
+        if os.fstat(handle).st_uid == os.geteuid():
+            os.fchmod(handle, LEGACY.file_mode)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            msg = f"{what} is already at work in {directory}"
+            hint = f"try again when it has ended; it holds the lock on {LOCK_NAME} until then"
+            raise ConflictError(msg, hint) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def staging(target_dir: Path, prefix: str = STAGING_PREFIX) -> Iterator[Path]:
+    """Give a temporary directory on the file system of a directory to come."""
+    temporary = Path(mkdtemp(prefix=prefix, dir=nearest_existing(target_dir)))
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def nearest_existing(directory: Path) -> Path:
+    """Return a directory if it is there, else the first above it that is."""
+    return next(path for path in (directory, *directory.parents) if path.is_dir())
+
+
+def remove_stale_staging(target_dirs: Iterable[Path], root: Path) -> None:
+    """Remove what killed deploy jobs left between a root and directories below it.
+
+    The caller holds the root's lock, so that no living job works there.
+    """
+    places = {place for target in target_dirs for place in (target, *target.parents)}
+    for directory in sorted(place for place in places if place.is_relative_to(root)):
+        for path in directory.glob(f"{JOB_PREFIX}*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def require_open(type_dir: Path) -> None:
+    """Refuse a directory that a file cannot be put into and put on record in.
+
+    Raises
+    ------
+    InvalidInputError
+        It, or where it would be made, or the HISTORY in it is not writable;
+        HISTORY is no file.
+    """
+    place, history = nearest_existing(type_dir), type_dir / HISTORY_NAME
+    is_open = os.access(place, os.W_OK | os.X_OK)
+    if not is_open or (history.exists() and not os.access(history, os.W_OK)):
+        msg = f"{history if is_open else place} cannot be written"
+        raise InvalidInputError(msg, "check its permissions; nothing was deployed")
+    if history.exists() and not history.is_file():
+        msg = f"{history} is not a regular file"
+        raise InvalidInputError(msg, "remove or rename it")
+
+
+def put_in_place(
+    temporary: Path, target: Path, stamp: str, permissions: Permissions = LEGACY
+) -> Path | None:
+    """Move a finished file to its name in one step, keeping what was there.
+
+    A process that is killed in between leaves nothing that another call would
+    not complete: directories appear with their permissions, and a file that
+    has been kept already is not kept twice.
+
+    Parameters
+    ----------
+    temporary : Path
+        The file, in a directory from `staging`.
+    stamp : str
+        Local time ``YYYY-mm-ddTHH:MM:SS``; the file replaced is kept as
+        ``<name>.data-<stamp>``, which the finder passes over.
+    permissions : Permissions
+        Of what is new; a file that replaces another gets those of that one.
+
+    Returns
+    -------
+    Path or None
+        Where the replaced file is kept, None if there was none.
+    """
+    for directory in missing_directories(target.parent):
+        _make_directory(directory, temporary.parent, permissions)
+    is_replacing = target.exists()
+    if is_replacing:
+        copy_permissions(target, temporary)
+    else:
+        permissions.apply_to_file(temporary)
+    with temporary.open("rb") as stream:
+        os.fsync(stream.fileno())
+    kept = _keep(target, stamp, temporary.parent) if is_replacing else None
+    temporary.replace(target)
+    return kept
+
+
+def _make_directory(directory: Path, staged: Path, permissions: Permissions) -> None:
+    """Make a directory that has its permissions from the moment it appears."""
+    temporary = staged / "directory"
+    temporary.mkdir()
+    permissions.apply_to_directory(temporary)
+    try:
+        temporary.rename(directory)
+    except OSError as error:
+        # Somebody else made it, and put something into it, a moment ago.
+        if error.errno not in {errno.EEXIST, errno.ENOTEMPTY} or not directory.is_dir():
+            raise
+        temporary.rmdir()
+
+
+def _keep(target: Path, stamp: str, staged: Path) -> Path:
+    """Give a file that is to be replaced a further name, unless it has one already.
+
+    It has if a process was killed before it replaced the file.
+    """
+    siblings = sorted(target.parent.glob(f"{target.name}-*"))
+    if target.stat().st_nlink > 1:
+        former = next((path for path in siblings if path.samefile(target)), None)
+        if former is not None:
+            return former
+    kept = next(path for path in _names(target, stamp) if not os.path.lexists(path))
+    try:
+        kept.hardlink_to(target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without hard links, or a file of somebody else.
+        former = next((path for path in siblings if filecmp.cmp(path, target, shallow=False)), None)
+        if former is not None:
+            return former
+        Path(shutil.copy2(target, staged / "kept")).replace(kept)
+    return kept
+
+
+def _names(target: Path, stamp: str) -> Iterator[Path]:
+    yield target.with_name(f"{target.name}-{stamp}")
+    for number in count(2):
+        yield target.with_name(f"{target.name}-{stamp}.{number}")
+
+
+def take_back(target: Path, kept: Path | None) -> None:
+    """Undo `put_in_place`: bring back the file that was replaced, or remove the new one."""
+    if kept is None:
+        target.unlink()
+    else:
+        kept.replace(target)

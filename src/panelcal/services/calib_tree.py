@@ -1,0 +1,266 @@
+"""Scan a tree of calib directories: which files there are, and which the finder picks.
+
+Facts of the layout are in spec §8. No file of constants is opened here.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from panelcal.domain.kinds import DetectorType
+from panelcal.domain.report import Line, Status
+from panelcal.domain.runs import parse_experiment
+from panelcal.domain.text import count_of, printable
+from panelcal.errors import IntegrityError, InvalidInputError, NotFoundError
+from panelcal.exporters.calib_dir import (
+    RunRange,
+    calib_dir_of,
+    choose_file,
+    parse_file_name,
+    type_directory,
+)
+from panelcal.exporters.history_file import FILE_NAME as HISTORY_NAME
+from panelcal.exporters.history_file import HistoryRecord, read_history
+
+
+@dataclass(frozen=True, slots=True)
+class TypeFiles:
+    """The files of one calibration type of a source.
+
+    Parameters
+    ----------
+    names : frozenset of str
+        Every file that the finder considers.
+    picked : dict of str to Path
+        Those of them that it picks for some run, in the order of runs.
+    records : mapping of str to HistoryRecord
+        What HISTORY says of them.
+    """
+
+    names: frozenset[str]
+    picked: dict[str, Path]
+    records: Mapping[str, HistoryRecord]
+
+    def read_by(self, run: int) -> str | None:
+        """Return the file that psana reads for a run, None if there is none or no telling."""
+        try:
+            return choose_file(self.names, run)
+        except IntegrityError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFiles:
+    """What a calib directory holds for one source.
+
+    Parameters
+    ----------
+    experiment, source : str
+        ``xcsls3716``, ``XcsEndstation.0:Jungfrau.0``.
+    types : dict of str to TypeFiles
+        By kind; every kind is there.
+    """
+
+    experiment: str
+    source: str
+    types: dict[str, TypeFiles]
+
+
+@dataclass(slots=True)
+class CalibTree:
+    """What a tree holds.
+
+    Parameters
+    ----------
+    root : Path
+        The directory.
+    sources : list of SourceFiles
+        By experiment and source.
+    lines : list of Line
+        Files that hold no constants, or that nobody reads.
+    """
+
+    root: Path
+    sources: list[SourceFiles] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+
+    def name_of(self, path: Path) -> str:
+        """Return what the report calls a file."""
+        return printable(path.relative_to(self.root))
+
+    def add_line(self, path: Path, status: Status, reason: str) -> None:
+        """Say why a file is left out."""
+        self.lines.append(Line(self.name_of(path), status, "", reason))
+
+    def refuse(self, path: Path, reason: str) -> None:
+        """Say why a file cannot be taken."""
+        self.add_line(path, Status.REFUSED, reason)
+
+    def ignore(self, path: Path, reason: str) -> None:
+        """Say of a file, or of every file below a directory, why it is passed over."""
+        for found in _files_below(path):
+            self.add_line(found, Status.IGNORED, reason)
+
+
+def scan_calib_tree(tree: Path, experiment: str | None, detector_type: DetectorType) -> CalibTree:
+    """Look at the names of a calib directory, or of all those below a root.
+
+    Parameters
+    ----------
+    tree : Path
+        A calib directory, or the root of ``<INSTRUMENT>/<experiment>/calib``.
+    experiment : str or None
+        Whose calib directory it is; otherwise the name of the directory above.
+        Below a root: only this experiment.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such directory, or no constants of the detector type in it.
+    InvalidInputError
+        The name of the directory above is no experiment's, or a directory
+        cannot be read.
+    """
+    if not tree.is_dir():
+        msg = f"{printable(tree)} is not a directory"
+        raise NotFoundError(msg, "name a calib directory, or the root that they are below")
+    found = CalibTree(tree.resolve())
+    group = detector_type.calib_group
+    try:
+        if (found.root / group).is_dir():
+            named = experiment or _experiment_above(found.root)
+            _scan_calib_dir(found, found.root, parse_experiment(named), detector_type)
+        else:
+            for calib, named in _calib_dirs(found.root, experiment):
+                _scan_calib_dir(found, calib, parse_experiment(named), detector_type)
+    except PermissionError as error:
+        msg = f"{printable(error.filename)} cannot be read: {error.strerror}"
+        raise InvalidInputError(msg) from error
+    if not found.sources and not found.lines:
+        msg = f"{printable(tree)} holds neither {group} nor INSTRUMENT/experiment/calib with it"
+        raise NotFoundError(msg, "name a calib directory, or the root that they are below")
+    return found
+
+
+def _experiment_above(calib: Path) -> str:
+    try:
+        return parse_experiment(calib.parent.name)
+    except InvalidInputError as error:
+        hint = "--experiment says whose calib directory it is"
+        raise InvalidInputError(error.message, hint) from error
+
+
+def _calib_dirs(root: Path, experiment: str | None) -> Iterator[tuple[Path, str]]:
+    if experiment is not None:
+        yield calib_dir_of(root, parse_experiment(experiment)), experiment
+        return
+    for calib in sorted(root.glob("*/*/calib")):
+        yield calib, calib.parent.name
+
+
+def _scan_calib_dir(
+    tree: CalibTree, calib: Path, experiment: str, detector_type: DetectorType
+) -> None:
+    group = calib / detector_type.calib_group
+    if not group.is_dir():
+        return
+    for other in _entries(calib):
+        if other != group:
+            held = count_of(len(list(_files_below(other))), "file")
+            tree.add_line(other, Status.IGNORED, f"not of {detector_type.name}: {held}")
+    for source in _entries(group):
+        if f":{detector_type.device}." in source.name and source.is_dir():
+            _scan_source(tree, calib, experiment, source, detector_type)
+        else:
+            tree.ignore(source, f"psana looks for no source {printable(source.name)}")
+
+
+def _scan_source(
+    tree: CalibTree, calib: Path, experiment: str, source: Path, detector_type: DetectorType
+) -> None:
+    kinds = [kind.name for kind in detector_type.kinds]
+    for other in _entries(source):
+        if other.name not in kinds:
+            tree.ignore(other, f"{printable(other.name)} is no kind of constant that is kept here")
+    types = {}
+    for kind in kinds:
+        folder = type_directory(calib, detector_type.calib_group, source.name, kind)
+        types[kind] = _scan_type(tree, folder)
+    tree.sources.append(SourceFiles(experiment, source.name, types))
+
+
+def _scan_type(tree: CalibTree, folder: Path) -> TypeFiles:
+    ranges: dict[str, RunRange] = {}
+    for path in _entries(folder) if folder.is_dir() else ():
+        try:
+            runs = parse_file_name(path.name)
+        except IntegrityError as error:
+            tree.refuse(path, error.message)
+            continue
+        if runs is None:
+            tree.ignore(path, _why_passed_over(path))
+        else:
+            ranges[path.name] = runs
+    names = frozenset(ranges)
+    by_range = defaultdict(list)
+    for name, runs in ranges.items():
+        by_range[runs].append(name)
+    picked = {}
+    for runs in sorted(by_range, key=lambda runs: (runs.begin, runs.end)):
+        alike = by_range[runs]
+        for name in alike:
+            if len(alike) > 1:
+                both = " and ".join(printable(one) for one in alike)
+                reason = f"{both} are for the same runs: the directory's order decides"
+                tree.refuse(folder / name, reason)
+            elif _is_picked(name, ranges):
+                picked[name] = folder / name
+            else:
+                reason = "the finder picks other files for all of its runs"
+                tree.add_line(folder / name, Status.IGNORED, reason)
+    return TypeFiles(names, picked, read_history(folder))
+
+
+def _is_picked(name: str, ranges: Mapping[str, RunRange]) -> bool:
+    """Say whether the finder picks a file for any run at all.
+
+    The pick changes only where a range begins or has ended.
+    """
+    runs = ranges[name]
+    turns = {runs.begin} | {other.begin for other in ranges.values()}
+    turns |= {other.end + 1 for other in ranges.values()}
+    for run in sorted(turn for turn in turns if runs.begin <= turn <= runs.end):
+        try:
+            if choose_file(ranges, run) == name:
+                return True
+        except IntegrityError:
+            continue
+    return False
+
+
+def _why_passed_over(path: Path) -> str:
+    if path.name == HISTORY_NAME:
+        return "read for who deployed what"
+    if ".data-" in path.name:
+        return "a file that was replaced, kept"
+    if path.is_dir():
+        return "in a directory where the finder does not look"
+    return "a name that the finder passes over"
+
+
+def _entries(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir())
+
+
+def _files_below(path: Path) -> Iterator[Path]:
+    """Give every file below a directory; of anything else, itself."""
+    if path.is_symlink() or not path.is_dir():
+        yield path
+        return
+    for folder, directories, names in os.walk(path):
+        directories.sort()
+        linked = [name for name in directories if (Path(folder) / name).is_symlink()]
+        for name in sorted([*names, *linked]):
+            yield Path(folder) / name

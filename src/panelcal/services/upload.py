@@ -1,0 +1,190 @@
+"""Upload: the constants of a run for a DCS file, as commands or written into it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from panelcal import __version__
+from panelcal.domain.ids import parse_detector_id
+from panelcal.domain.moments import to_microseconds, typed_form
+from panelcal.domain.resolution import Resolution
+from panelcal.errors import InvalidInputError
+from panelcal.exporters.dcs_commands import dcs_add_commands
+from panelcal.exporters.dcs_constants import DcsConstants, dcs_file_name
+from panelcal.exporters.dcs_file import require_h5py
+from panelcal.exporters.dcs_writing import AddedVersion, add_constants
+from panelcal.services.assemble import assemble, kinds_of
+from panelcal.services.export import Answer, Writing
+from panelcal.storage.store import OpenStore
+
+_INSTEAD = "deploy into a calib directory instead"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadTarget:
+    """Where in the DCS files the constants of an answer belong.
+
+    Parameters
+    ----------
+    path : Path
+        ``.../jungfrau-<detector id>.h5``.
+    begin : int
+        From when on they hold, seconds since 1970 UTC; 0 is the beginning.
+    """
+
+    path: Path
+    begin: int
+
+
+def psana_directory(store: OpenStore, data_root: Path) -> Path:
+    """Return the directory of DCS files in which psana looks (spec §9).
+
+    Parameters
+    ----------
+    data_root : Path
+        Of the facility.
+    """
+    return data_root / "detector" / "calib" / _device(store)
+
+
+def target_in(store: OpenStore, answer: Answer, directory: Path) -> UploadTarget:
+    """Return where an answer belongs in a directory of DCS files; nothing is written.
+
+    Raises
+    ------
+    InvalidInputError
+        The run declares its modules, its detector id is one of LCLS2, or the
+        name of the file would be too long (spec §1).
+    """
+    resolution = answer.resolution
+    if any(panel.panel is None for panel in resolution.panels):
+        msg = (
+            f"{answer.run.dataset} {answer.run.source} has no detector id, only declared "
+            f"modules: DCS files are named by detector id"
+        )
+        raise InvalidInputError(msg, _INSTEAD)
+    if parse_detector_id(resolution.detector).prefix:
+        msg = f"{resolution.detector} is a detector id of LCLS2: DCS files are those of LCLS1"
+        raise InvalidInputError(msg, "export local files instead")
+    name = dcs_file_name(_device(store), resolution.detector)
+    return UploadTarget(directory / name, begin_seconds(resolution))
+
+
+def target_named(store: OpenStore, answer: Answer, path: Path) -> UploadTarget:
+    """Return the DCS file that was named, or that of the directory that was named.
+
+    Raises
+    ------
+    InvalidInputError
+        As `target_in`; or psana would not find the constants under that name;
+        or h5py, which writes such files, is missing.
+    """
+    require_h5py()
+    is_directory = path.is_dir()
+    target = target_in(store, answer, path if is_directory else path.parent)
+    if not is_directory and path.name != target.path.name:
+        msg = f"{path} is no directory, nor is it named as psana looks for this detector"
+        raise InvalidInputError(msg, f"name {target.path}, or a directory that exists")
+    return target
+
+
+def begin_seconds(resolution: Resolution) -> int:
+    """Return the start of an answer's validity in seconds since 1970 UTC.
+
+    It is the latest start among its panels; 0, before which there are no data,
+    where every panel's is the beginning (design §5) or before 1970.
+    """
+    starts = [to_microseconds(panel.valid_from) for panel in resolution.panels]
+    return max(0, max(starts) // 1_000_000)
+
+
+def upload_commands(
+    target: UploadTarget, answer: Answer, text_files: Mapping[str, Path], *, see: str
+) -> list[str]:
+    """Return the ``dcs add`` command of each kind.
+
+    Parameters
+    ----------
+    text_files : mapping of str to Path
+        The exported text file of each kind.
+    see : str
+        The command that was typed, for the comment.
+
+    Raises
+    ------
+    InvalidInputError
+        A path cannot be pasted.
+    """
+    run = answer.run
+    return dcs_add_commands(target.path, text_files, target.begin, run.dataset, run.source, see)
+
+
+def upload(
+    store: OpenStore, answer: Answer, target: UploadTarget, writing: Writing
+) -> list[AddedVersion]:
+    """Add the constants of a run to a DCS file, which is made if it is missing.
+
+    The values are those delivered, bit by bit.
+
+    Returns
+    -------
+    list of AddedVersion
+        One a kind.
+
+    Raises
+    ------
+    InvalidInputError
+        The file is no HDF5 file, or may not be written.
+    ConflictError
+        The file is another detector's, or readers would not pick what is added.
+    IntegrityError
+        A payload or the file is damaged.
+    """
+    resolution = answer.resolution
+    additions = [
+        DcsConstants(
+            ctype=kind.name,
+            begin=target.begin,
+            array=assemble(store.payloads, resolution, kind.name),
+            experiment=answer.run.dataset.experiment,
+            run=str(answer.run.dataset.run),
+            comment=f"panelcal token {resolution.token}",
+            provenance=_provenance(resolution, kind.name),
+        )
+        for kind in kinds_of(store).kinds
+    ]
+    return add_constants(
+        target.path,
+        resolution.detector,
+        additions,
+        now=writing.now,
+        permissions=writing.permissions,
+    )
+
+
+def _device(store: OpenStore) -> str:
+    """Return what names of DCS files begin with."""
+    return kinds_of(store).device.lower()
+
+
+def _provenance(resolution: Resolution, kind: str) -> dict[str, str]:
+    zone = resolution.zone
+    panels = [
+        {
+            "panel": panel.panel,
+            "module": panel.module,
+            "revision": panel.revision,
+            "valid_from": None if panel.valid_from is None else typed_form(panel.valid_from, zone),
+            "digest": panel.digests[kind],
+        }
+        for panel in resolution.panels
+    ]
+    return {
+        "version": __version__,
+        "token": resolution.token,
+        "detector": resolution.detector,
+        "at": str(resolution.asked),
+        "policy": resolution.policy,
+        "panels": json.dumps(panels),
+    }

@@ -1,0 +1,171 @@
+"""Verify: what the files of a calib tree hold, and whether psana reads the right ones."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from panelcal.domain.kinds import DetectorType
+from panelcal.domain.report import Progress
+from panelcal.domain.resolution import Resolution
+from panelcal.domain.runs import Run, nearest_names, parse_experiment
+from panelcal.domain.text import printable
+from panelcal.domain.verified import VerifiedFile, VerifyReport
+from panelcal.errors import InvalidInputError, NotFoundError
+from panelcal.exporters.calib_dir import calib_dir_of, type_directory
+from panelcal.services.held_values import HeldValuesReader
+from panelcal.services.resolve import resolve_run
+from panelcal.services.verify_directory import CalibDirectory, ExpectedRun, verify_directory
+from panelcal.storage import runs as stored
+from panelcal.storage.deployments import Deployment, deployments
+from panelcal.storage.store import OpenStore
+
+Place = tuple[str, str]
+"""Experiment and source."""
+
+
+def verify_deploy(
+    store: OpenStore,
+    root: Path,
+    *,
+    experiment: str | None = None,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Read back what is deployed below a root; nothing is changed.
+
+    A file whose bytes are on record holds what was deployed. Any other is read,
+    and the values of each panel are compared, by digest, with those of every
+    constant set as they would be printed. Which run reads which file is told by
+    the legacy finder's rule (spec §8).
+
+    Looked at are the directories of the store's kinds: of every source that is
+    registered with a detector id, was deployed to, or is in the tree. What the
+    store does not know and nobody may look into is passed over.
+
+    Parameters
+    ----------
+    root : Path
+        ``ROOT`` of ``ROOT/<INSTRUMENT>/<experiment>/calib``.
+    experiment : str or None
+        Only this one.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such directory, or nothing is known of the experiment.
+    IntegrityError
+        A payload that a file has to be compared with is missing or damaged.
+    """
+    if not root.is_dir():
+        msg = f"{printable(root)} is not a directory"
+        raise NotFoundError(msg, "name the root of ROOT/<INSTRUMENT>/<experiment>/calib")
+    with store.database.reading() as connection:
+        reader = HeldValuesReader(store, connection)
+        runs = _by_place(stored.runs(connection))
+        recorded = deployments(connection)
+        deployed = {(one.dataset.experiment, one.source) for one in recorded}
+        places = deployed | set(_registered(runs)) | set(_present(root, reader.detector_type))
+        if experiment is not None:
+            _require_known(experiment, {name for name, _ in places | runs.keys()}, root)
+            places = {place for place in places if place[0] == experiment}
+        resolved = {
+            place: [(run, _resolution(connection, store.zone, run)) for run in runs.get(place, ())]
+            for place in places
+        }
+    last = _last_deployments(recorded)
+    found: list[VerifiedFile] = []
+    for done, place in enumerate(sorted(places), 1):
+        for directory in _directories(root, place, reader.detector_type, resolved[place], last):
+            found += verify_directory(directory, reader)
+        if progress is not None:
+            progress(done, len(places), place[0])
+    return VerifyReport(printable(root), tuple(found))
+
+
+def _by_place(runs: Iterable[Run]) -> dict[Place, list[Run]]:
+    """Group runs by experiment and source; their order stays."""
+    found: dict[Place, list[Run]] = defaultdict(list)
+    for run in runs:
+        found[run.dataset.experiment, run.source].append(run)
+    return dict(found)
+
+
+def _registered(runs: Mapping[Place, Iterable[Run]]) -> Iterator[Place]:
+    """Give the sources that a deploy job serves."""
+    for place, own in runs.items():
+        if any(run.detector_id is not None for run in own):
+            yield place
+
+
+def _present(root: Path, detector_type: DetectorType) -> Iterator[Place]:
+    """Give the sources that have a directory of constants."""
+    for kind in detector_type.kinds:
+        for path in root.glob(f"*/*/calib/{detector_type.calib_group}/*/{kind.name}"):
+            calib = path.parents[2]
+            if calib == calib_dir_of(root, calib.parent.name):
+                yield calib.parent.name, path.parent.name
+
+
+def _last_deployments(recorded: Iterable[Deployment]) -> Mapping[str, Mapping[str, Deployment]]:
+    """Return the last deployment of each file, by directory and name.
+
+    Directories are told by their real paths: a root may be typed in several
+    ways, and reached through links.
+    """
+    found: dict[str, dict[str, Deployment]] = {}
+    by_folder: dict[str, dict[str, Deployment]] = {}
+    for one in recorded:
+        folder, name = os.path.split(one.path)
+        if folder not in by_folder:
+            by_folder[folder] = found.setdefault(os.path.realpath(folder), {})
+        by_folder[folder][name] = one
+    return found
+
+
+def _require_known(experiment: str, known: Iterable[str], root: Path) -> None:
+    if parse_experiment(experiment) not in known:
+        msg = f"no run of {experiment} is registered, and {printable(root)} has nothing of it"
+        near = nearest_names(experiment, known)
+        raise NotFoundError(msg, f"did you mean {', '.join(near)}?" if near else None)
+
+
+def _resolution(connection: Connection, zone: ZoneInfo, run: Run) -> Resolution | None:
+    try:
+        return resolve_run(connection, zone, run, None, "strict", None)
+    except (NotFoundError, InvalidInputError):
+        return None
+
+
+def _directories(
+    root: Path,
+    place: Place,
+    detector_type: DetectorType,
+    runs: Iterable[tuple[Run, Resolution | None]],
+    last: Mapping[str, Mapping[str, Deployment]],
+) -> Iterator[CalibDirectory]:
+    """Give the directory of every kind, with what the store says of it."""
+    experiment, source = place
+    for kind in detector_type.kinds:
+        path = type_directory(
+            calib_dir_of(root, experiment), detector_type.calib_group, source, kind.name
+        )
+        yield CalibDirectory(
+            experiment=experiment,
+            source=source,
+            kind=kind,
+            path=path,
+            runs=[
+                ExpectedRun(
+                    number=run.dataset.run,
+                    digests=None
+                    if resolution is None
+                    else tuple(panel.digests[kind.name] for panel in resolution.panels),
+                    is_due=run.detector_id is not None,
+                )
+                for run, resolution in runs
+            ],
+            deployed=last.get(os.path.realpath(path), {}),
+        )

@@ -1,0 +1,141 @@
+"""HISTORY: three dialects are read, one is written."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from legacy_oracle import parse_history
+from panelcal.exporters.history_file import (
+    append_history,
+    history_record,
+    parse_record,
+    read_history,
+)
+from panelcal.exporters.permissions import Permissions
+from panelcal.exporters.text_array import Environment
+
+LEGACY = (
+    "file:631-end.data   copy_of:/work/a b.txt ctype:pixel_gain user:joe host:psana101 "
+    "cptime:2018-03-06T10:11:12 cwd:/work cmt:"
+)
+DEPLOY_FILE = (
+    "file:631-end.data  copy_of:/work/x.txt  exp:xcsls3716  run:0631  app:roi-pixel   "
+    "user:joe  host:psana101  cptime:2018-03-06T10:11:12  zone:PST         comment:file: by hand"
+)
+CALIBMAN = (
+    "file:631-end.data  exp:xcsls3716  run:0631  comment:new gains  user:joe  host:psana101  "
+    "cptime:2018-03-06T10:11:12"
+)
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    """A umask that leaves nothing to the group."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.parametrize("line", [LEGACY, DEPLOY_FILE, CALIBMAN])
+def test_every_dialect_tells_file_user_host_and_time(line: str) -> None:
+    record = parse_record(line)
+    assert record is not None
+    told = (record.file, record.user, record.host, record.time, record.token)
+    assert told == ("631-end.data", "joe", "psana101", "2018-03-06T10:11:12", "")
+
+
+def test_blanks_inside_a_field_belong_to_it() -> None:
+    legacy, deployed, calibman = map(parse_record, (LEGACY, DEPLOY_FILE, CALIBMAN))
+    assert legacy is not None
+    assert deployed is not None
+    assert calibman is not None
+    assert (legacy.copy_of, legacy.comment) == ("/work/a b.txt", "")
+    assert (deployed.comment, deployed.experiment, deployed.run) == (
+        "file: by hand",
+        "xcsls3716",
+        "0631",
+    )
+    assert (calibman.comment, calibman.copy_of) == ("new gains", "")
+
+
+@pytest.mark.parametrize("line", ["", "# by hand", "copied 631-end.data", "file: ctype:x"])
+def test_a_line_that_names_no_file_is_no_record(line: str) -> None:
+    assert parse_record(line) is None
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+
+
+@given(user=texts, host=texts, work_dir=texts, source=texts)
+def test_what_is_written_is_one_line_that_is_read_back(
+    user: str, host: str, work_dir: str, source: str
+) -> None:
+    environment = Environment(user, host, work_dir)
+    token = "52f56dc8d9aaa998"
+    line = history_record(
+        Path("/c/631-end.data"), source, "pixel_gain", environment, "2026-02-01T10:11:12",
+        f"panelcal-token={token}",
+    )  # fmt: skip
+    assert line.endswith("\n")
+    assert line.isascii()
+    assert len(line.splitlines()) == 1
+    assert not set(line) & set("$`\"'\\")
+    record = parse_record(line)
+    assert record is not None
+    assert (record.user, record.host, record.copy_of) == (user, host, source)
+    assert (record.time, record.token) == ("2026-02-01T10:11:12", token)
+    assert parse_history(line)["cmt"] == f"panelcal-token={token}"
+
+
+def test_only_panelcals_own_records_are_unquoted() -> None:
+    record = parse_record("file:1-end.data copy_of:/a%20b cmt:mine")
+    assert record is not None
+    assert record.copy_of == "/a%20b"
+
+
+def test_the_last_record_of_a_file_counts(tmp_path: Path) -> None:
+    lines = [LEGACY, DEPLOY_FILE.replace("631", "700"), CALIBMAN, "rubbish \udcff", ""]
+    (tmp_path / "HISTORY").write_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
+    found = read_history(tmp_path)
+    assert sorted(found) == ["631-end.data", "700-end.data"]
+    assert found["631-end.data"].comment == "new gains"
+
+
+def test_no_file_has_no_records(tmp_path: Path) -> None:
+    assert read_history(tmp_path) == {}
+
+
+@pytest.mark.usefixtures("umask")
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_new_or_empty_file_gets_its_mode_whatever_the_umask(
+    tmp_path: Path, is_there: bool
+) -> None:
+    path = tmp_path / "HISTORY"
+    if is_there:
+        path.touch()
+    append_history(tmp_path, "one\n", Permissions(file_mode=0o640))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    path.chmod(0o600)
+    append_history(tmp_path, "two\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text() == "one\ntwo\n"
+
+
+def test_a_last_line_without_an_end_is_ended_first(tmp_path: Path) -> None:
+    path = tmp_path / "HISTORY"
+    path.write_text("by hand")
+    append_history(tmp_path, "one\n")
+    assert path.read_text() == "by hand\none\n"
+
+
+def test_a_record_that_is_cut_off_by_a_full_disk_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "write", lambda *_: 2)
+    with pytest.raises(OSError, match="No space left"):
+        append_history(tmp_path, "one\n")
