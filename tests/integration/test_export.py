@@ -144,6 +144,8 @@ def test_json_names_the_files_and_the_token_of_resolve(panelcal: RunsProgram, ou
         "source": SOURCE,
         "token": resolved["token"],
         "deployed": [],
+        "dcs": [],
+        "upload_commands": [],
     }
 
 

@@ -204,6 +204,18 @@ def test_a_kind_alone_is_refused(dcs: Dcs, nothing_written: NothingWritten) -> N
     assert (entry["status"], entry["reason"]) == ("refused", "no pixel_offset is read with it")
 
 
+def test_a_range_without_versions_hides_the_wider_one(dcs: Dcs, store_dir: Path) -> None:
+    dcs.add(T0, 1, 2)
+    with h5py.File(dcs.path, "a") as file:
+        for kind in KINDS:
+            span = file.create_group(f"{kind}/{T0 + DAY}-end")
+            span.create_dataset("begin", data=np.array([np.float64(T0 + DAY)]))
+    dcs.bring_in()
+    for second, expected in ((T0 + DAY - 1, values("pixel_gain", 1, 2)), (T0 + DAY, None)):
+        found, read = answer(store_dir, second), legacy_get(dcs.path, "pixel_gain", second)
+        assert (found is None) == (read is None) == (expected is None)
+
+
 def test_a_fraction_of_a_second_begins_at_the_next_whole_one(dcs: Dcs, store_dir: Path) -> None:
     dcs.add(T0 + 0.25, 1, 2)
     report = dcs.bring_in()
@@ -538,6 +550,34 @@ def test_uploaded_files_bring_names_and_the_start_of_each_panel(
     uploaded.bring_in(fresh_store, uploaded.upload())
     there = [row for row in rows(uploaded.store, LEDGER) if row[0] in {B0, F7, FB}]
     assert rows(fresh_store, LEDGER) == there
+
+
+def test_a_version_has_one_line_a_panel_though_a_panel_has_its_values_for_longer(
+    uploaded: Uploaded, fresh_store: Path
+) -> None:
+    report = uploaded.bring_in(fresh_store, uploaded.upload(631))
+    assert [entry["status"] for entry in report["entries"]] == ["taken"] * 4
+    starts = {
+        entry["content"].split()[0]: entry["content"].split()[-1] for entry in report["entries"]
+    }
+    assert starts == {B0: "20180115000000", F7: "20171025000000"}
+
+
+def test_starts_that_do_not_fit_the_range_are_not_believed(
+    uploaded: Uploaded, fresh_store: Path
+) -> None:
+    (path,) = uploaded.upload(689)
+    with h5py.File(path, "a") as file:
+        for kind in KINDS:
+            (span,) = [name for name in file[kind] if name.endswith("-end")]
+            attributes = file[f"{kind}/{span}/v0001"].attrs
+            text = attributes["panelcal_panels"]
+            text = text.decode() if isinstance(text, bytes) else str(text)
+            attributes["panelcal_panels"] = text.replace("20180306000000", "20180306000001")
+    report = uploaded.bring_in(fresh_store, [path])
+    assert all("range begins at another time" in e["reason"] for e in report["entries"])
+    (row,) = rows(fresh_store, LEDGER)
+    assert row == (FB, int(datetime(2018, 3, 6, 8, tzinfo=UTC).timestamp()) * 1_000_000, FB, 1)
 
 
 def test_the_store_that_wrote_the_files_knows_everything_already(

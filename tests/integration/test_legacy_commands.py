@@ -183,7 +183,7 @@ def test_without_numbers_the_id_is_the_source_with_a_dash(dataset: str, told: st
 
 
 @pytest.mark.usefixtures("page")
-@pytest.mark.parametrize("run", [jungfrau_id, gain_constants])
+@pytest.mark.parametrize("run", [jungfrau_id, gain_constants], ids=["id", "constants"])
 def test_several_sources_are_refused_with_their_list(panelcal: RunsProgram, run: Runs) -> None:
     second = "XcsEndstation.0:Jungfrau.1"
     panelcal("run", "add", DATASET, "-s", second, "--detector-id", DETECTOR, "--begin", BEGIN)
@@ -195,7 +195,7 @@ def test_several_sources_are_refused_with_their_list(panelcal: RunsProgram, run:
 
 
 @pytest.mark.usefixtures("work")
-@pytest.mark.parametrize("run", [jungfrau_id, gain_constants])
+@pytest.mark.parametrize("run", [jungfrau_id, gain_constants], ids=["id", "constants"])
 @pytest.mark.parametrize(
     ("dataset", "near"), [("exp=xcsls3716:run=630", "631"), ("exp=xcs1s3716:run=1", DATASET)]
 )
@@ -207,7 +207,7 @@ def test_a_run_that_is_not_registered_is_answered_with_the_nearest(
     assert near in result.stderr
 
 
-@pytest.mark.parametrize("run", [jungfrau_id, gain_constants])
+@pytest.mark.parametrize("run", [jungfrau_id, gain_constants], ids=["id", "constants"])
 @pytest.mark.parametrize(("store", "code"), [(None, 2), ("nowhere", 3)])
 def test_a_store_that_is_missing_is_told(
     run: Runs, store: str | None, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -218,7 +218,7 @@ def test_a_store_that_is_missing_is_told(
     assert "hint: " in result.stderr
 
 
-@pytest.mark.parametrize("run", [jungfrau_id, gain_constants])
+@pytest.mark.parametrize("run", [jungfrau_id, gain_constants], ids=["id", "constants"])
 def test_help_is_printed_when_asked_for_and_when_nothing_is_said(run: Runs) -> None:
     for asked in ("-h", "--help"):
         result = run(asked)
@@ -230,7 +230,7 @@ def test_help_is_printed_when_asked_for_and_when_nothing_is_said(run: Runs) -> N
 
 
 @pytest.mark.usefixtures("page")
-@pytest.mark.parametrize("run", [jungfrau_id, gain_constants])
+@pytest.mark.parametrize("run", [jungfrau_id, gain_constants], ids=["id", "constants"])
 def test_a_request_without_or_with_two_meanings_is_refused(run: Runs) -> None:
     for arguments, said in (
         (["-s", "Jungfrau"], "dataset"),

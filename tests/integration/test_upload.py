@@ -308,12 +308,19 @@ def test_a_redelivery_assigned_from_the_same_start_adds_a_version(
         assert read(work / H5, kind, BEGIN) == expected
 
 
-def test_a_name_that_psana_does_not_look_for_is_refused_with_the_one_it_does(
+def test_a_name_that_psana_does_not_look_for_is_written_and_told(
+    panelcal: RunsProgram, work: Path
+) -> None:
+    result = panelcal("export", DATASET, "--dcs", "constants.h5")
+    assert result.exit_code == 0
+    assert f"psana will not find constants.h5: it looks for {H5}" in result.stderr
+    assert names_in(work) == ["constants.h5"]
+
+
+def test_the_name_of_another_detectors_file_is_refused_with_the_one_of_this(
     panelcal: RunsProgram, work: Path
 ) -> None:
     for name in (
-        "constants.h5",
-        f"epix100a-{DETECTOR}.h5",
         f"jungfrau-{PANELS[0]}.h5",
         f"jungfrau-{DETECTOR}.hdf5",
         "new-directory",

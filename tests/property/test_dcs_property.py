@@ -98,7 +98,9 @@ def test_readers_find_what_was_added_last_and_nothing_old_changes(
             expected[ctype, begin] = value
         for call in calls:
             before = everything(path) if path.exists() else {}
-            added = add_constants(path, DETECTOR, [constants(*one) for one in call], now=NOW)
+            added = add_constants(
+                path, DETECTOR, [constants(*one) for one in call], device="jungfrau", now=NOW
+            )
             after = everything(path)
             assert {name: after.get(name) for name in before} == before
             told = [one.status for one in added]
@@ -136,7 +138,7 @@ def test_every_finite_float32_comes_back_bit_by_bit(numbers: list[float]) -> Non
     array = np.array(numbers, np.float32).reshape(SHAPE)
     with a_file() as path:
         one = DcsConstants("pixel_gain", 0, array, "unknown", "0", "a test", {})
-        add_constants(path, DETECTOR, [one], now=NOW)
+        add_constants(path, DETECTOR, [one], device="jungfrau", now=NOW)
         found = legacy_get(path, "pixel_gain", 0)
         assert found is not None
         assert found.tobytes() == array.tobytes()
@@ -146,7 +148,7 @@ def sound_file() -> bytes:
     with a_file() as path:
         legacy_add(path, "pixel_gain", 0.0, np.ones(SHAPE, np.float32))
         legacy_add(path, "pixel_gain", 0.0, np.ones(SHAPE, np.float32), python3=True)
-        add_constants(path, DETECTOR, [constants("pixel_offset", 5, 2)], now=NOW)
+        add_constants(path, DETECTOR, [constants("pixel_offset", 5, 2)], device="jungfrau", now=NOW)
         return path.read_bytes()
 
 
@@ -186,7 +188,9 @@ def test_adding_to_a_damaged_file_succeeds_or_leaves_it_alone(
     with a_file() as path:
         path.write_bytes(content)
         try:
-            add_constants(path, DETECTOR, [constants("pixel_gain", 9, 7)], now=NOW)
+            add_constants(
+                path, DETECTOR, [constants("pixel_gain", 9, 7)], device="jungfrau", now=NOW
+            )
         except PanelcalError:
             assert path.read_bytes() == bytes(content)
         else:

@@ -21,7 +21,7 @@ from filelock import FileLock
 from dcs_oracle import everything, legacy_add, legacy_get
 from panelcal.errors import ConflictError, IntegrityError, InvalidInputError
 from panelcal.exporters import dcs_copy, dcs_writing
-from panelcal.exporters.dcs_constants import DcsConstants, dcs_file_name
+from panelcal.exporters.dcs_constants import DcsConstants, dcs_file_name, require_own_name
 from panelcal.exporters.dcs_file import load_version, read_dcs_file
 from panelcal.exporters.dcs_writing import AddedVersion, add_constants
 from panelcal.exporters.permissions import Permissions
@@ -48,7 +48,7 @@ def constants(value: float, begin: int = 100, ctype: str = "pixel_gain") -> DcsC
 
 
 def add(path: Path, *additions: DcsConstants) -> list[AddedVersion]:
-    return add_constants(path, DETECTOR, additions, now=NOW)
+    return add_constants(path, DETECTOR, additions, device="jungfrau", now=NOW)
 
 
 def names(added: list[AddedVersion]) -> list[tuple[str, str, str]]:
@@ -431,7 +431,7 @@ def test_a_file_of_another_detector_is_a_conflict(legacy: Path) -> None:
     moved = legacy.rename(legacy.with_name(f"jungfrau-{other}.h5"))
     before = moved.read_bytes()
     with pytest.raises(ConflictError, match="the file of detector '171113"):
-        add_constants(moved, other, [constants(1)], now=NOW)
+        add_constants(moved, other, [constants(1)], device="jungfrau", now=NOW)
     assert moved.read_bytes() == before
 
 
@@ -529,7 +529,7 @@ def test_two_additions_to_one_range_are_refused(path: Path) -> None:
 def test_a_moment_without_a_zone_is_refused(path: Path) -> None:
     naive = NOW.replace(tzinfo=None)
     with pytest.raises(InvalidInputError, match="no time zone"):
-        add_constants(path, DETECTOR, [constants(1)], now=naive)
+        add_constants(path, DETECTOR, [constants(1)], device="jungfrau", now=naive)
 
 
 def test_without_h5py_the_extra_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -571,10 +571,9 @@ def test_what_is_no_detector_id_is_refused(detector: str) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("constants.h5", "no dash"),
         ("jungfrau-1-2-3.h5", "another detector"),
-        (FILE_NAME.removesuffix(".h5"), "another detector"),
-        (f"-{DETECTOR}.h5", "cannot begin"),
+        (FILE_NAME.removesuffix(".h5"), "does not end in .h5"),
+        ("constants", "does not end in .h5"),
     ],
 )
 def test_a_file_that_readers_would_not_take_for_the_detectors_is_refused(
@@ -583,6 +582,17 @@ def test_a_file_that_readers_would_not_take_for_the_detectors_is_refused(
     with pytest.raises(InvalidInputError, match=said):
         add(tmp_path / name, constants(1))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_under_a_name_that_psana_does_not_look_for_the_detector_is_in_the_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "constants.h5"
+    add(path, constants(1))
+    assert read_dcs_file(path).detector == DETECTOR
+    said = require_own_name(path, "jungfrau", DETECTOR)
+    assert said == f"psana will not find {path}: it looks for {FILE_NAME}"
+    assert require_own_name(tmp_path / FILE_NAME, "jungfrau", DETECTOR) is None
 
 
 # Permissions and places.
@@ -611,7 +621,9 @@ def test_the_mode_and_the_group_of_a_file_stay(legacy: Path) -> None:
 
 def test_a_new_file_has_the_permissions_that_were_asked_for(path: Path) -> None:
     permissions = Permissions(file_mode=0o600)
-    add_constants(path, DETECTOR, [constants(1)], now=NOW, permissions=permissions)
+    add_constants(
+        path, DETECTOR, [constants(1)], device="jungfrau", now=NOW, permissions=permissions
+    )
     assert path.stat().st_mode & 0o7777 == 0o600
 
 

@@ -143,6 +143,8 @@ def export(
                 deployed = deploy_run(opened, answer, calib_dir, writing=writing, progress=advance)
             document["deployed"] = _tell_deployed(deployed, tell)
         if dcs_file is not None:
+            if dcs_file.notice:
+                say(dcs_file.notice)
             added = uploading.upload(opened, answer, dcs_file, writing)
             document["dcs"] = _tell_added(dcs_file.path, added, tell)
     if json:

@@ -92,23 +92,29 @@ def count_panels(detector: str) -> int:
     return len([PanelId.parse(part) for part in detector.split("_")])
 
 
-def device_of(path: Path, detector: str) -> str:
-    """Return the device that a file's name begins with.
+def require_own_name(path: Path, device: str, detector: str) -> str | None:
+    """Refuse a file that readers would take for that of another detector.
+
+    Returns
+    -------
+    str or None
+        What is to be said of a file that psana will not find under its name.
 
     Raises
     ------
     InvalidInputError
-        Readers would not take the file for that of the detector.
+        It is named as the file of another detector, or does not end in ``.h5``.
     """
-    device, dash, _ = path.name.partition("-")
-    if not dash:
-        msg = f"{path.name} has no dash between device and detector id: dcs cannot read it"
-        raise InvalidInputError(msg, dcs_file_name("jungfrau", detector))
-    name = dcs_file_name(device, detector)
-    if path.name != name:
+    looked_for = f"{device}-{detector}.h5"
+    if path.name == looked_for:
+        return None
+    if path.suffix != ".h5":
+        msg = f"{path} is no directory, and does not end in .h5"
+        raise InvalidInputError(msg, f"the file that psana looks for is {looked_for}")
+    if path.name.startswith(f"{device}-"):
         msg = f"readers would take {excerpt(path.name)} for the file of another detector"
-        raise InvalidInputError(msg, f"the file of this detector is {name}")
-    return device
+        raise InvalidInputError(msg, f"the file of this detector is {looked_for}")
+    return f"psana will not find {path}: it looks for {looked_for}"
 
 
 def require_addable(additions: Sequence[DcsConstants], panels: int) -> None:

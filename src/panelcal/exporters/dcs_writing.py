@@ -18,8 +18,8 @@ from panelcal.errors import ConflictError, IntegrityError, InvalidInputError
 from panelcal.exporters.dcs_constants import (
     DcsConstants,
     count_panels,
-    device_of,
     require_addable,
+    require_own_name,
 )
 from panelcal.exporters.dcs_copy import LIBRARIES, alone_in, replacing
 from panelcal.exporters.dcs_file import DcsFile, load_version, read_dcs_file, require_h5py
@@ -59,6 +59,7 @@ def add_constants(
     detector: str,
     additions: Sequence[DcsConstants],
     *,
+    device: str,
     now: datetime,
     permissions: Permissions = LEGACY,
 ) -> list[AddedVersion]:
@@ -70,7 +71,10 @@ def add_constants(
     Parameters
     ----------
     path : Path
-        ``<device>-<detector id>.h5``; a link is followed.
+        ``<device>-<detector id>.h5``, or a name that psana does not look for; a
+        link is followed.
+    device : str
+        ``jungfrau``: what the names of its DCS files begin with.
     now : datetime
         The time of production, aware.
     permissions : Permissions
@@ -96,7 +100,7 @@ def add_constants(
         There is no room, or the file system fails.
     """
     require_h5py()
-    device = device_of(path, detector)
+    require_own_name(path, device, detector)
     require_addable(additions, count_panels(detector))
     now_us = to_microseconds(aware_utc(now))
     target = path.resolve()

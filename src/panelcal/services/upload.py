@@ -11,14 +11,12 @@ from panelcal.domain.moments import to_microseconds, typed_form
 from panelcal.domain.resolution import Resolution
 from panelcal.errors import InvalidInputError
 from panelcal.exporters.dcs_commands import dcs_add_commands
-from panelcal.exporters.dcs_constants import DcsConstants, dcs_file_name
+from panelcal.exporters.dcs_constants import DcsConstants, dcs_file_name, require_own_name
 from panelcal.exporters.dcs_file import require_h5py
 from panelcal.exporters.dcs_writing import AddedVersion, add_constants
 from panelcal.services.assemble import assemble, kinds_of
 from panelcal.services.export import Answer, Writing
 from panelcal.storage.store import OpenStore
-
-_INSTEAD = "deploy into a calib directory instead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +29,13 @@ class UploadTarget:
         ``.../jungfrau-<detector id>.h5``.
     begin : int
         From when on they hold, seconds since 1970 UTC; 0 is the beginning.
+    notice : str or None
+        Said where psana will not find the file under its name.
     """
 
     path: Path
     begin: int
+    notice: str | None = None
 
 
 def psana_directory(store: OpenStore, data_root: Path) -> Path:
@@ -58,15 +59,7 @@ def target_in(store: OpenStore, answer: Answer, directory: Path) -> UploadTarget
         name of the file would be too long (spec §1).
     """
     resolution = answer.resolution
-    if any(panel.panel is None for panel in resolution.panels):
-        msg = (
-            f"{answer.run.dataset} {answer.run.source} has no detector id, only declared "
-            f"modules: DCS files are named by detector id"
-        )
-        raise InvalidInputError(msg, _INSTEAD)
-    if parse_detector_id(resolution.detector).prefix:
-        msg = f"{resolution.detector} is a detector id of LCLS2: DCS files are those of LCLS1"
-        raise InvalidInputError(msg, "export local files instead")
+    _require_dcs_detector(answer)
     name = dcs_file_name(_device(store), resolution.detector)
     return UploadTarget(directory / name, begin_seconds(resolution))
 
@@ -77,16 +70,28 @@ def target_named(store: OpenStore, answer: Answer, path: Path) -> UploadTarget:
     Raises
     ------
     InvalidInputError
-        As `target_in`; or psana would not find the constants under that name;
-        or h5py, which writes such files, is missing.
+        As `target_in`; or the file is named as that of another detector; or
+        h5py, which writes such files, is missing.
     """
     require_h5py()
-    is_directory = path.is_dir()
-    target = target_in(store, answer, path if is_directory else path.parent)
-    if not is_directory and path.name != target.path.name:
-        msg = f"{path} is no directory, nor is it named as psana looks for this detector"
-        raise InvalidInputError(msg, f"name {target.path}, or a directory that exists")
-    return target
+    if path.is_dir():
+        return target_in(store, answer, path)
+    _require_dcs_detector(answer)
+    notice = require_own_name(path, _device(store), answer.resolution.detector)
+    return UploadTarget(path, begin_seconds(answer.resolution), notice)
+
+
+def _require_dcs_detector(answer: Answer) -> None:
+    resolution = answer.resolution
+    if any(panel.panel is None for panel in resolution.panels):
+        msg = (
+            f"{answer.run.dataset} {answer.run.source} has no detector id, only declared "
+            f"modules: DCS files are named by detector id"
+        )
+        raise InvalidInputError(msg, "deploy into a calib directory instead")
+    if parse_detector_id(resolution.detector).prefix:
+        msg = f"{resolution.detector} is a detector id of LCLS2: DCS files are those of LCLS1"
+        raise InvalidInputError(msg, "export local files instead")
 
 
 def begin_seconds(resolution: Resolution) -> int:
@@ -158,6 +163,7 @@ def upload(
         target.path,
         resolution.detector,
         additions,
+        device=_device(store),
         now=writing.now,
         permissions=writing.permissions,
     )

@@ -104,9 +104,7 @@ def _present(root: Path, detector_type: DetectorType) -> Iterator[Place]:
     """Give the sources that have a directory of constants."""
     for kind in detector_type.kinds:
         for path in root.glob(f"*/*/calib/{detector_type.calib_group}/*/{kind.name}"):
-            calib = path.parents[2]
-            if calib == calib_dir_of(root, calib.parent.name):
-                yield calib.parent.name, path.parent.name
+            yield path.parents[3].name, path.parent.name
 
 
 def _last_deployments(recorded: Iterable[Deployment]) -> Mapping[str, Mapping[str, Deployment]]:
