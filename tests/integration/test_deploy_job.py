@@ -812,7 +812,7 @@ def test_two_hundred_runs_of_twenty_experiments_are_one_command(job: Job) -> Non
     told = first.stdout.splitlines()
     assert len(told) < 30
     assert re.fullmatch(
-        r"xcsx00000 +XcsEndstation.0:Jungfrau.0 +10 +10 +runs 10, 60 \(pixel_gain, pixel_offset\)",
+        r"xcsx00000 +XcsEndstation.0:Jungfrau.0 +10 +10 +runs 10, 60",
         told[1],
     )
     assert told[21] == f"no constants: xcsx00007 {SOURCE} runs 10, 20, 30"
@@ -876,3 +876,16 @@ def test_the_batch_script_is_a_script_with_directives_before_its_first_command()
     assert before.count("#SBATCH --") == 7
     assert "#SBATCH" not in after
     assert all(line.startswith("#") or not line for line in before.splitlines())
+
+
+def test_the_report_names_runs_by_what_was_written_for_them(job: Job) -> None:
+    job.place("0-end.data")
+    job.register(f"631,{EARLY}", f"632,{BEFORE}", f"633,{EARLY}", f"634,{EARLY}")
+    told = job().stdout.splitlines()
+    assert (
+        told[1].split("  ")[-1].strip()
+        == "run 631; run 633 (pixel_gain); kept: run 632 (pixel_gain)"
+    )
+    assert (
+        told[-1] == "4 runs of 1 experiment: 1 served, 2 written, 1 no constants; 4 files written"
+    )

@@ -92,19 +92,24 @@ def _place(one: "RunOutcome") -> tuple[str, str]:
 
 
 def _new_files(outcomes: Iterable["RunOutcome"]) -> str:
-    """Return the runs that files were written for, by what was done and the kinds."""
+    """Return the runs that files were written for, with the kinds unless it is all of them."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for outcome in outcomes:
         for action in ("written", "kept", "recorded"):
             kinds = [file.kind for file in outcome.files if file.action == action]
             if kinds:
-                runs = groups.setdefault((action, *kinds), [])
-                runs.append(outcome.run.dataset.run)
+                named = kinds if len(kinds) < len(outcome.files) else []
+                groups.setdefault((action, *named), []).append(outcome.run.dataset.run)
     told = []
-    for (action, *kinds), runs in sorted(groups.items(), reverse=True):
+    # Written comes before recorded and kept, all kinds before one.
+    for (action, *kinds), runs in sorted(groups.items(), key=lambda item: _rank(item[0])):
         verb = "" if action == "written" else f"{action}: "
-        told.append(f"{verb}{_ranges('run', runs)} ({', '.join(kinds)})")
+        told.append(f"{verb}{_ranges('run', runs)}" + (f" ({', '.join(kinds)})" if kinds else ""))
     return "; ".join(told)
+
+
+def _rank(group: tuple[str, ...]) -> tuple[int, int]:
+    return ("written", "recorded", "kept").index(group[0]), len(group)
 
 
 def _causes(outcomes: Iterable["RunOutcome"]) -> dict[tuple[str, ...], list[int]]:
