@@ -17,7 +17,7 @@ import panelcal as api
 from builders import GainsTree, delivered, fingerprint, rows
 from conftest import RunsProgram, _shrink
 from legacy_oracle import find_calib_file, load_txt
-from panelcal.exporters.text_array import TextArray, read_foreign_text_array
+from panelcal.exporters.foreign_text import TextArray, read_foreign_text_array
 from panelcal.services import calib_values
 from servers import copied_store
 

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 from legacy_oracle import load_txt
 from panelcal.errors import InvalidInputError
+from panelcal.exporters.foreign_text import TextArray, read_foreign_text_array
 from panelcal.exporters.printf import as_written
 from panelcal.exporters.text_array import (
     Environment,
-    TextArray,
     header_lines,
-    read_foreign_text_array,
     read_text_array,
     write_text_array,
 )

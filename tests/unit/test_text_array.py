@@ -10,12 +10,11 @@ import pytest
 
 from legacy_oracle import load_txt
 from panelcal.errors import IntegrityError, InvalidInputError
+from panelcal.exporters.foreign_text import TextArray, read_foreign_text_array
 from panelcal.exporters.printf import as_written
 from panelcal.exporters.text_array import (
     Environment,
-    TextArray,
     header_lines,
-    read_foreign_text_array,
     read_text_array,
     require_reads_back,
     write_text_array,

@@ -10,7 +10,7 @@ from panelcal.domain.digest import digest_of
 from panelcal.domain.ids import PanelId, SegmentId
 from panelcal.domain.kinds import DetectorType, Kind
 from panelcal.errors import InvalidInputError
-from panelcal.exporters.text_array import FULL_PRECISION, as_written
+from panelcal.exporters.printf import FULL_PRECISION, as_written
 
 if TYPE_CHECKING:
     import numpy as np

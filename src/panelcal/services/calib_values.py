@@ -7,9 +7,9 @@ from panelcal.domain.kinds import DetectorType, Kind
 from panelcal.domain.report import Progress
 from panelcal.domain.text import printable
 from panelcal.errors import InvalidInputError
+from panelcal.exporters.foreign_text import read_foreign_text_array
 from panelcal.exporters.history_file import HistoryRecord
 from panelcal.exporters.provenance import Provenance, parse_provenance
-from panelcal.exporters.text_array import read_foreign_text_array
 from panelcal.services.attribution import Keep, Values, panel_values
 from panelcal.services.calib_tree import CalibTree, SourceFiles
 from panelcal.services.delivery import follow

@@ -12,8 +12,8 @@ from panelcal.domain.text import count_of, printable
 from panelcal.errors import IntegrityError, InvalidInputError
 from panelcal.exporters.dcs_file import DcsFile, load_version, read_dcs_file
 from panelcal.exporters.dcs_versions import DcsVersion
+from panelcal.exporters.printf import FULL_PRECISION
 from panelcal.exporters.provenance import PanelProvenance, Provenance
-from panelcal.exporters.text_array import FULL_PRECISION
 from panelcal.services.attribution import Keep, Values, panel_values
 from panelcal.services.stated import require_unedited
 

@@ -13,7 +13,8 @@ from panelcal.domain.report import Progress
 from panelcal.domain.resolution import Resolution
 from panelcal.errors import ConflictError, IntegrityError
 from panelcal.exporters.calib_dir import calib_dir_of, find_file, type_directory
-from panelcal.exporters.text_array import Environment, as_written, read_text_array
+from panelcal.exporters.printf import as_written
+from panelcal.exporters.text_array import Environment, read_text_array
 from panelcal.services.assemble import kinds_of
 from panelcal.services.deploy import deploy
 from panelcal.services.export import Answer, Writing, answer_for

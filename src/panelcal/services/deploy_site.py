@@ -23,8 +23,9 @@ from panelcal.exporters.history_file import (
     history_record,
     read_history,
 )
+from panelcal.exporters.printf import FULL_PRECISION, as_written
 from panelcal.exporters.provenance import read_header
-from panelcal.exporters.text_array import FULL_PRECISION, as_written, read_text_array
+from panelcal.exporters.text_array import read_text_array
 from panelcal.services.assemble import assemble
 from panelcal.services.deploy import (
     Deployed,

@@ -21,9 +21,9 @@ from panelcal.exporters import file_names
 from panelcal.exporters.calib_dir import require_directory_possible
 from panelcal.exporters.calib_files import staging
 from panelcal.exporters.permissions import LEGACY, Permissions, copy_permissions
+from panelcal.exporters.printf import FULL_PRECISION
 from panelcal.exporters.provenance import PanelProvenance, Provenance, provenance_comments
 from panelcal.exporters.text_array import (
-    FULL_PRECISION,
     Environment,
     header_lines,
     require_reads_back,

@@ -10,8 +10,9 @@ from panelcal.domain.digest import digest_of
 from panelcal.domain.kinds import Kind
 from panelcal.domain.text import printable
 from panelcal.errors import InvalidInputError
+from panelcal.exporters.printf import FULL_PRECISION
 from panelcal.exporters.provenance import read_provenance
-from panelcal.exporters.text_array import FULL_PRECISION, read_text_array
+from panelcal.exporters.text_array import read_text_array
 from panelcal.services.deploy import digest_of_file
 from panelcal.services.recognize import Recognizer
 from panelcal.storage.deployments import DeployedContent, deployed_contents, deployments

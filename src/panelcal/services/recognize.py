@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from panelcal.domain.digest import digest_of
-from panelcal.exporters.text_array import FULL_PRECISION, as_written
+from panelcal.exporters.printf import FULL_PRECISION, as_written
 from panelcal.storage.modules import constant_sets
 from panelcal.storage.store import OpenStore
 

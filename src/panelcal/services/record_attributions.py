@@ -15,7 +15,7 @@ from panelcal.domain.report import ImportReport, Line, Status
 from panelcal.domain.text import printable
 from panelcal.domain.validity import in_force
 from panelcal.errors import InvalidInputError
-from panelcal.exporters.text_array import FULL_PRECISION
+from panelcal.exporters.printf import FULL_PRECISION
 from panelcal.services.attribution import Attribution, Contents
 from panelcal.services.meaning import WITHDRAWN, Meaning, Meanings, Meant, holders
 from panelcal.services.recognize import Recognizer

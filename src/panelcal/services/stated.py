@@ -16,8 +16,8 @@ from panelcal.domain.kinds import DetectorType
 from panelcal.domain.moments import iso_utc, parse_moment
 from panelcal.domain.resolution import token_of
 from panelcal.errors import InvalidInputError
+from panelcal.exporters.printf import FULL_PRECISION
 from panelcal.exporters.provenance import PanelProvenance, Provenance
-from panelcal.exporters.text_array import FULL_PRECISION
 from panelcal.services.attribution import Stated, Values
 
 
