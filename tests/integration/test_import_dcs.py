@@ -552,6 +552,46 @@ def test_uploaded_files_bring_names_and_the_start_of_each_panel(
     assert rows(fresh_store, LEDGER) == there
 
 
+def test_a_later_file_brings_the_next_revision_of_a_module_that_came_before(
+    uploaded: Uploaded, fresh_store: Path, tmp_path: Path
+) -> None:
+    redelivered = GainsTree(tmp_path / "redelivered").module("M068", seed=77)
+    for command in (
+        ("module", "add", "M068", redelivered, "--reason", "second campaign"),
+        ("assign", FB, "M068@2", "--from", "20180101000000", "--reason", "second campaign"),
+    ):
+        assert uploaded.panelcal(*command).exit_code == 0
+    run = f"xcsls3716,700,{SOURCE},20180102000000,{FB},"
+    table = tmp_path / "more.csv"
+    table.write_text(f"experiment,run,source,begin,detector_id,modules\n{run}\n")
+    assert uploaded.panelcal("import", "runs", table).exit_code == 0
+    pair, single = uploaded.upload(1, 700)
+    uploaded.bring_in(fresh_store, [pair])
+    uploaded.bring_in(fresh_store, [single])
+    expected = [("M068", 1), ("M068", 2), ("M088", 1)]
+    assert rows(fresh_store, SETS) == expected
+    assert rows(fresh_store, LEDGER)[-1] == (FB, 1_514_793_600_000_000, "M068", 2)
+
+
+def test_revisions_of_one_import_keep_their_order_whatever_their_starts(
+    uploaded: Uploaded, fresh_store: Path, tmp_path: Path
+) -> None:
+    redelivered = GainsTree(tmp_path / "redelivered").module("M068", seed=77)
+    for command in (
+        ("module", "add", "M068", redelivered, "--reason", "second campaign"),
+        ("assign", FB, "M068@2", "--from", "20170101000000", "--reason", "second campaign"),
+    ):
+        assert uploaded.panelcal(*command).exit_code == 0
+    run = f"xcsls3716,700,{SOURCE},20170102000000,{FB},"
+    table = tmp_path / "more.csv"
+    table.write_text(f"experiment,run,source,begin,detector_id,modules\n{run}\n")
+    assert uploaded.panelcal("import", "runs", table).exit_code == 0
+    uploaded.bring_in(fresh_store, uploaded.upload(1, 700))
+    assert {row for row in rows(fresh_store, LEDGER) if row[2] == "M068"} == {
+        row for row in rows(uploaded.store, LEDGER) if row[2] == "M068" and row[0] in {B0, FB}
+    }
+
+
 def test_a_version_has_one_line_a_panel_though_a_panel_has_its_values_for_longer(
     uploaded: Uploaded, fresh_store: Path
 ) -> None:

@@ -41,6 +41,11 @@ class NewSet:
     obstacle: str
     is_needed: bool = False
 
+    @property
+    def stated_revision(self) -> int:
+        """Which revision of its module it was where it came from; 0 if nobody says."""
+        return self.origin.stated.revision if self.origin.stated else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Meant:
@@ -171,7 +176,8 @@ class Meanings:
         for planned in self.new_sets.values():
             if planned.origin.stated and str(planned.origin.stated) == str(stated):
                 return f"{planned.origin.names[0]} says otherwise what {stated} is"
-        if any(one.module == stated.module for one in self.known.values()):
+        known = [one.revision for one in self.known.values() if one.module == stated.module]
+        if known and stated.revision <= max(known):
             return (
                 f"its values are said to be those of {stated}; {stated.module} has none like them"
             )

@@ -256,7 +256,9 @@ def _needed_payloads(meanings: Meanings) -> set[str]:
 
 
 def _needed_sets(meanings: Meanings) -> list[Contents]:
-    return [contents for contents, new in meanings.new_sets.items() if new.is_needed]
+    needed = {contents: new for contents, new in meanings.new_sets.items() if new.is_needed}
+    # Revisions of a module in the order that their files tell.
+    return sorted(needed, key=lambda contents: needed[contents].stated_revision)
 
 
 def _record(
