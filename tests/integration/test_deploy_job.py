@@ -23,7 +23,7 @@ from conftest import RunsProgram
 from legacy_oracle import find_calib_file, load_txt, parse_history
 from panelcal.domain.served import JobReport, RunStatus
 from panelcal.errors import ConflictError, PanelcalError
-from panelcal.exporters.calib_files import locked
+from panelcal.exporters.lock import locked
 from panelcal.exporters.text_array import Environment
 from panelcal.services import deploy as deploy_service
 from panelcal.services import deploy_site

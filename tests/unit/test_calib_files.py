@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from panelcal.errors import ConflictError, InvalidInputError
-from panelcal.exporters import calib_files
+from panelcal.errors import InvalidInputError
 from panelcal.exporters.calib_files import (
     JOB_PREFIX,
-    locked,
     put_in_place,
     remove_stale_staging,
     require_open,
@@ -163,24 +161,6 @@ def test_taking_back_leaves_what_was_there(tmp_path: Path, is_there: bool) -> No
     take_back(target, put(target, "new"))
     assert names(tmp_path) == (["1-end.data"] if is_there else [])
     assert not is_there or target.read_text() == "old"
-
-
-def test_a_lock_is_held_once_and_free_again(tmp_path: Path) -> None:
-    with locked(tmp_path, "a job"):
-        with pytest.raises(ConflictError, match="a job is already at work in") as refused:
-            with locked(tmp_path, "a job"):
-                pass
-        assert refused.value.hint is not None
-        assert calib_files.LOCK_NAME in refused.value.hint
-    with locked(tmp_path, "a job"):
-        assert mode(tmp_path / calib_files.LOCK_NAME) == 0o664
-
-
-def test_a_lock_that_cannot_be_opened_is_invalid_input(tmp_path: Path) -> None:
-    (tmp_path / calib_files.LOCK_NAME).mkdir()
-    with pytest.raises(InvalidInputError, match=r"\.panelcal\.lock cannot be opened"):
-        with locked(tmp_path, "a job"):
-            pass
 
 
 def test_only_what_jobs_left_below_the_root_is_removed(tmp_path: Path) -> None:

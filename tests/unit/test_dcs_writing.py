@@ -854,10 +854,10 @@ def test_two_threads_lose_nothing_either(path: Path) -> None:
 
 
 def test_who_waits_too_long_is_told(legacy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dcs_copy, "LOCK_PATIENCE_S", 0.05)
+    monkeypatch.setattr(dcs_writing, "PATIENCE_SECONDS", 0.05)
     before = legacy.read_bytes()
     with FileLock(legacy.parent / ".panelcal.lock"):
-        with pytest.raises(ConflictError, match="others have been writing"):
+        with pytest.raises(ConflictError, match="another writer of DCS files is already at work"):
             add(legacy, constants(9))
     assert legacy.read_bytes() == before
     add(legacy, constants(9))

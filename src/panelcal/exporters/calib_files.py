@@ -1,7 +1,6 @@
 """How a file gets into a calib directory: in one step, the former one kept."""
 
 import errno
-import fcntl
 import filecmp
 import os
 import shutil
@@ -11,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
 
-from panelcal.errors import ConflictError, InvalidInputError
+from panelcal.errors import InvalidInputError
 from panelcal.exporters.history_file import FILE_NAME as HISTORY_NAME
 from panelcal.exporters.permissions import (
     LEGACY,
@@ -22,50 +21,6 @@ from panelcal.exporters.permissions import (
 
 STAGING_PREFIX = ".panelcal-"
 JOB_PREFIX = ".panelcal-job-"
-LOCK_NAME = ".panelcal.lock"
-
-
-@contextmanager
-def locked(directory: Path, what: str) -> Iterator[None]:
-    """Hold a directory against other panelcal processes that write into it.
-
-    The kernel's file lock ends with the process, however it ends, so that a
-    killed job locks nobody out. The file itself stays: removed, it would let
-    two processes lock two files of one name.
-
-    Parameters
-    ----------
-    directory : Path
-        It exists.
-    what : str
-        Who would hold the lock, for the message.
-
-    Raises
-    ------
-    ConflictError
-        Another process holds it.
-    InvalidInputError
-        The lock file cannot be made or opened.
-    """
-    path = directory / LOCK_NAME
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, LEGACY.file_mode)
-    except OSError as error:
-        msg = f"{path} cannot be opened: {error.strerror}"
-        raise InvalidInputError(msg, "check the permissions of that directory") from error
-    try:
-        # The next job may be another user's, of the same group.
-        if os.fstat(handle).st_uid == os.geteuid():
-            os.fchmod(handle, LEGACY.file_mode)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            msg = f"{what} is already at work in {directory}"
-            hint = f"try again when it has ended; it holds the lock on {LOCK_NAME} until then"
-            raise ConflictError(msg, hint) from error
-        yield
-    finally:
-        os.close(handle)
 
 
 @contextmanager

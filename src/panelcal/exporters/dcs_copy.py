@@ -17,9 +17,6 @@ from panelcal.errors import ConflictError, IntegrityError
 from panelcal.exporters.dcs_file import opened, require_h5py
 from panelcal.exporters.permissions import Permissions, copy_permissions
 
-LOCK_NAME = ".panelcal.lock"
-LOCK_PATIENCE_S = 60.0
-
 LIBRARIES = ("earliest", "v110")
 """The format's versions to write: Python 2.7 reads with HDF5 1.10."""
 
@@ -28,39 +25,10 @@ _MEGABYTE = 2**20
 
 
 @contextmanager
-def alone_in(directory: Path, permissions: Permissions) -> Iterator[None]:
-    """Keep other writers of DCS files out of a directory.
-
-    The lock is the kernel's (flock), so that it goes with its process. Its file
-    stays: whoever removed it would let two in.
-
-    Raises
-    ------
-    ConflictError
-        Others have been writing for a minute.
-    """
-    from filelock import FileLock, Timeout
-
-    place = directory / LOCK_NAME
-    lock = FileLock(place, timeout=LOCK_PATIENCE_S, mode=permissions.file_mode)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        msg = f"others have been writing in {directory} for {LOCK_PATIENCE_S:.0f} s"
-        raise ConflictError(msg, "try again when they have finished") from error
-    try:
-        if place.stat().st_uid == os.geteuid():
-            permissions.apply_to_file(place)
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
 def replacing(target: Path, room: int, permissions: Permissions) -> Iterator[Path]:
     """Give a copy of a file to add to; it takes the file's place at a clean end.
 
-    To be used inside `alone_in`.
+    The caller holds the directory's lock.
 
     Parameters
     ----------

@@ -21,14 +21,19 @@ from panelcal.exporters.dcs_constants import (
     require_addable,
     require_own_name,
 )
-from panelcal.exporters.dcs_copy import LIBRARIES, alone_in, replacing
+from panelcal.exporters.dcs_copy import LIBRARIES, replacing
 from panelcal.exporters.dcs_file import DcsFile, load_version, read_dcs_file, require_h5py
 from panelcal.exporters.dcs_versions import PROVENANCE, VERSION_NAME, DcsVersion, choose_version
+from panelcal.exporters.lock import locked
 from panelcal.exporters.permissions import LEGACY, Permissions
 
 LAST_NUMBER = 9999
 """Readers take the last name in alphabetical order, and v10000 sorts before v9999."""
 
+PATIENCE_SECONDS = 60.0
+"""How long to wait for another writer of the same directory."""
+
+_WRITER = "another writer of DCS files"
 _ROOM_EACH = 2**20
 """Bytes for groups, records and attributes of one version: more than they take."""
 
@@ -108,7 +113,7 @@ def add_constants(
         msg = f"{path} is not a file that can be written"
         raise InvalidInputError(msg, "check its permissions; nothing was changed")
     permissions.make_directories(target.parent)
-    with alone_in(target.parent, permissions):
+    with locked(target.parent, _WRITER, permissions=permissions, seconds=PATIENCE_SECONDS):
         present = _present(path, detector) if target.exists() else None
         found = [_unchanged(present, one) for one in additions]
         missing = [one for one, there in zip(additions, found, strict=True) if there is None]

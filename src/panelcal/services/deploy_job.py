@@ -18,8 +18,8 @@ from panelcal.domain.served import JobReport, RunOutcome, RunStatus, ServedFile
 from panelcal.domain.text import plain
 from panelcal.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from panelcal.exporters.calib_dir import calib_dir_of
-from panelcal.exporters.calib_files import locked
 from panelcal.exporters.calib_plan import Plan, Step, own_name
+from panelcal.exporters.lock import locked
 from panelcal.services.deploy import require_device
 from panelcal.services.deploy_site import Site
 from panelcal.services.export import Answer, Writing
