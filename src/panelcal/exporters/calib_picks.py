@@ -1,6 +1,7 @@
 """What the legacy finder picks from a directory, whatever names somebody put there."""
 
 from collections.abc import Iterable
+from dataclasses import astuple
 from functools import cached_property
 
 from panelcal.errors import IntegrityError
@@ -24,7 +25,7 @@ class Picks:
         Names on which the finder fails for every run. All else is told as it
         would be without them.
     considered : tuple of str
-        Names that it considers.
+        Names that it considers, in the order of their runs.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -39,7 +40,8 @@ class Picks:
             if runs is not None:
                 self._ranges[name] = runs
         self.crashing = tuple(crashing)
-        self.considered = tuple(self._ranges)
+        ordered = sorted(self._ranges, key=lambda name: (*astuple(self._ranges[name]), name))
+        self.considered = tuple(ordered)
         self._alike: dict[RunRange, list[str]] = {}
         for name, runs in self._ranges.items():
             self._alike.setdefault(runs, []).append(name)

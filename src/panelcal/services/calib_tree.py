@@ -4,7 +4,6 @@ Facts of the layout are in spec §8. No file of constants is opened here.
 """
 
 import os
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +12,9 @@ from panelcal.domain.kinds import DetectorType
 from panelcal.domain.report import Line, Status
 from panelcal.domain.runs import parse_experiment
 from panelcal.domain.text import count_of, printable
-from panelcal.errors import IntegrityError, InvalidInputError, NotFoundError
-from panelcal.exporters.calib_dir import (
-    RunRange,
-    calib_dir_of,
-    choose_file,
-    parse_file_name,
-    type_directory,
-)
+from panelcal.errors import InvalidInputError, NotFoundError
+from panelcal.exporters.calib_dir import calib_dir_of, type_directory
+from panelcal.exporters.calib_picks import Picks
 from panelcal.exporters.history_file import FILE_NAME as HISTORY_NAME
 from panelcal.exporters.history_file import HistoryRecord, read_history
 
@@ -31,24 +25,22 @@ class TypeFiles:
 
     Parameters
     ----------
-    names : frozenset of str
-        Every file that the finder considers.
+    picks : Picks
+        Every name, as the finder sees it.
     picked : dict of str to Path
         Those of them that it picks for some run, in the order of runs.
     records : mapping of str to HistoryRecord
         What HISTORY says of them.
     """
 
-    names: frozenset[str]
+    picks: Picks
     picked: dict[str, Path]
     records: Mapping[str, HistoryRecord]
 
     def read_by(self, run: int) -> str | None:
         """Return the file that psana reads for a run, None if there is none or no telling."""
-        try:
-            return choose_file(self.names, run)
-        except IntegrityError:
-            return None
+        found = self.picks.for_run(run)
+        return found[0] if len(found) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,52 +184,25 @@ def _scan_source(
 
 
 def _scan_type(tree: CalibTree, folder: Path) -> TypeFiles:
-    ranges: dict[str, RunRange] = {}
-    for path in _entries(folder) if folder.is_dir() else ():
-        try:
-            runs = parse_file_name(path.name)
-        except IntegrityError as error:
-            tree.refuse(path, error.message)
-            continue
-        if runs is None:
-            tree.ignore(path, _why_passed_over(path))
-        else:
-            ranges[path.name] = runs
-    names = frozenset(ranges)
-    by_range = defaultdict(list)
-    for name, runs in ranges.items():
-        by_range[runs].append(name)
+    entries = {path.name: path for path in (_entries(folder) if folder.is_dir() else ())}
+    picks = Picks(entries)
+    for name in picks.crashing:
+        tree.refuse(entries[name], f"{name} makes the legacy finder crash for every run")
+    for name in sorted({*entries} - {*picks.crashing, *picks.considered}):
+        tree.ignore(entries[name], _why_passed_over(entries[name]))
     picked = {}
-    for runs in sorted(by_range, key=lambda runs: (runs.begin, runs.end)):
-        alike = by_range[runs]
-        for name in alike:
-            if len(alike) > 1:
-                both = " and ".join(printable(one) for one in alike)
-                reason = f"{both} are for the same runs: the directory's order decides"
-                tree.refuse(folder / name, reason)
-            elif _is_picked(name, ranges):
-                picked[name] = folder / name
-            else:
-                reason = "the finder picks other files for all of its runs"
-                tree.add_line(folder / name, Status.IGNORED, reason)
-    return TypeFiles(names, picked, read_history(folder))
-
-
-def _is_picked(name: str, ranges: Mapping[str, RunRange]) -> bool:
-    """Say whether the finder picks a file for any run at all.
-
-    The pick changes only where a range begins or has ended.
-    """
-    runs = ranges[name]
-    turns = {runs.begin} | {other.begin for other in ranges.values()}
-    turns |= {other.end + 1 for other in ranges.values()}
-    for run in sorted(turn for turn in turns if runs.begin <= turn <= runs.end):
-        try:
-            if choose_file(ranges, run) == name:
-                return True
-        except IntegrityError:
-            continue
-    return False
+    for name in picks.considered:
+        rivals = picks.rivals(name)
+        if rivals:
+            both = " and ".join(printable(one) for one in sorted((name, *rivals)))
+            reason = f"{both} are for the same runs: the directory's order decides"
+            tree.refuse(entries[name], reason)
+        elif name in picks.hidden:
+            reason = "the finder picks other files for all of its runs"
+            tree.add_line(entries[name], Status.IGNORED, reason)
+        else:
+            picked[name] = entries[name]
+    return TypeFiles(picks, picked, read_history(folder))
 
 
 def _why_passed_over(path: Path) -> str:

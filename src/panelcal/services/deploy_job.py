@@ -3,51 +3,26 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from sqlalchemy import Connection
-
 from panelcal.domain.kinds import DetectorType, Kind
 from panelcal.domain.report import Progress
-from panelcal.domain.runs import Run, nearest_names, parse_experiment
 from panelcal.domain.served import JobReport, RunOutcome, RunStatus, ServedFile
 from panelcal.domain.text import plain
 from panelcal.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from panelcal.exporters.calib_dir import calib_dir_of
 from panelcal.exporters.calib_plan import Plan, Step, own_name
 from panelcal.exporters.lock import locked
-from panelcal.services.deploy import require_device
+from panelcal.services.deploy_candidates import Candidate, find_candidates
 from panelcal.services.deploy_site import Site
-from panelcal.services.export import Answer, Writing
-from panelcal.services.resolve import resolve_run
-from panelcal.storage import runs as stored
+from panelcal.services.export import Writing
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
 from panelcal.storage.types import detector_type as read_detector_type
-
-
-@dataclass(slots=True)
-class _Candidate:
-    """A registered run on its way through the job."""
-
-    run: Run
-    answer: Answer | None
-    status: RunStatus
-    reason: str = ""
-    actions: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def number(self) -> int:
-        return self.run.dataset.run
-
-    def give_up(self, status: RunStatus, reason: str) -> None:
-        """Let the run keep what it reads, and say why; the first reason stands."""
-        if self.answer is not None:
-            self.answer, self.status, self.reason = None, status, reason
 
 
 def deploy_all(
@@ -105,46 +80,10 @@ def deploy_all(
             # A clock that no file can be recorded with is told once, not for each run.
             recording_time(connection, clock())
             detector_type = read_detector_type(connection)
-            candidates = _candidates(connection, store, detector_type, experiment)
+            candidates = find_candidates(connection, store.zone, detector_type, experiment)
         job = _Job(store, root, detector_type, writing, clock, dry_run, progress)
         outcomes = job.run(candidates)
     return JobReport(str(root), dry_run, tuple(outcomes))
-
-
-def _candidates(
-    connection: Connection,
-    store: OpenStore,
-    detector_type: DetectorType,
-    experiment: str | None,
-) -> list[_Candidate]:
-    """Resolve every registered run, all in one state of the database."""
-    runs = stored.runs(connection)
-    if experiment is not None:
-        known = {run.dataset.experiment for run in runs}
-        if parse_experiment(experiment) not in known:
-            msg = f"no run of {experiment} is registered"
-            near = nearest_names(experiment, known)
-            hint = f"did you mean {', '.join(near)}?" if near else "panelcal run list"
-            raise NotFoundError(msg, hint)
-        runs = [run for run in runs if run.dataset.experiment == experiment]
-    return [_candidate(connection, store, detector_type, run) for run in runs]
-
-
-def _candidate(
-    connection: Connection, store: OpenStore, detector_type: DetectorType, run: Run
-) -> _Candidate:
-    if run.detector_id is None:
-        reason = "registered without a detector id; panelcal export --deploy serves it by hand"
-        return _Candidate(run, None, RunStatus.SKIPPED, reason)
-    try:
-        require_device(run, detector_type.device)
-    except InvalidInputError as error:
-        return _Candidate(run, None, RunStatus.BLOCKED, error.message)
-    try:
-        resolution = resolve_run(connection, store.zone, run, None, "strict", None)
-    except (NotFoundError, InvalidInputError) as error:
-        return _Candidate(run, None, RunStatus.NO_CONSTANTS, error.message)
-    return _Candidate(run, Answer(run, resolution), RunStatus.SERVED)
 
 
 @dataclass(slots=True)
@@ -157,8 +96,8 @@ class _Job:
     dry_run: bool
     progress: Progress | None
 
-    def run(self, candidates: Sequence[_Candidate]) -> list[RunOutcome]:
-        def place(one: _Candidate) -> tuple[str, str]:
+    def run(self, candidates: Sequence[Candidate]) -> list[RunOutcome]:
+        def place(one: Candidate) -> tuple[str, str]:
             return one.run.dataset.experiment, one.run.source
 
         outcomes: list[RunOutcome] = []
@@ -183,7 +122,7 @@ class _Job:
             self.progress(before + done, total, experiment)
 
     def _serve(
-        self, site: Site, runs: list[_Candidate], tell: Callable[[int], None]
+        self, site: Site, runs: list[Candidate], tell: Callable[[int], None]
     ) -> list[RunOutcome]:
         """Plan and write until nothing is left to be written for the runs of a source."""
         if not self.dry_run:
@@ -202,7 +141,7 @@ class _Job:
                     break
                 tell(sum(one.number >= number for one in runs))
 
-    def _plans(self, site: Site, runs: Sequence[_Candidate]) -> dict[str, Plan]:
+    def _plans(self, site: Site, runs: Sequence[Candidate]) -> dict[str, Plan]:
         """Plan every kind; a run that one of them cannot serve is served with none."""
         site.look()
         while True:
@@ -222,7 +161,7 @@ class _Job:
                 return plans
 
     def _give_up_hopeless(
-        self, site: Site, runs: Sequence[_Candidate], plans: dict[str, Plan]
+        self, site: Site, runs: Sequence[Candidate], plans: dict[str, Plan]
     ) -> None:
         """Give up the runs that have obstacles, and those whose payloads are damaged."""
         for one in runs:
@@ -238,7 +177,7 @@ class _Job:
                 one.give_up(RunStatus.DAMAGED, str(error))
 
     def _complete_record(
-        self, site: Site, runs: Sequence[_Candidate], plans: dict[str, Plan]
+        self, site: Site, runs: Sequence[Candidate], plans: dict[str, Plan]
     ) -> None:
         """Put on record what a killed job left; before anything else is told in HISTORY."""
         for one in sorted(runs, key=lambda one: -one.number):
@@ -259,7 +198,7 @@ class _Job:
                     one.give_up(RunStatus.BLOCKED, f"{left.path} is not on record: {error}")
 
     def _carry_out(
-        self, site: Site, runs: Sequence[_Candidate], plans: dict[str, Plan], number: int
+        self, site: Site, runs: Sequence[Candidate], plans: dict[str, Plan], number: int
     ) -> bool:
         """Write the files of one run; False if that failed and the rest needs another plan."""
         one = next(candidate for candidate in runs if candidate.number == number)
@@ -291,9 +230,9 @@ class _Job:
 
     def _give_up_for(
         self,
-        runs: Sequence[_Candidate],
+        runs: Sequence[Candidate],
         plans: dict[str, Plan],
-        one: _Candidate,
+        one: Candidate,
         kind: Kind,
         reason: str,
     ) -> None:
@@ -306,7 +245,7 @@ class _Job:
         said = f"run {one.number} would not keep its file: {reason}"
         next(other for other in runs if other.number == cause).give_up(RunStatus.BLOCKED, said)
 
-    def _outcome(self, site: Site, one: _Candidate, plans: dict[str, Plan]) -> RunOutcome:
+    def _outcome(self, site: Site, one: Candidate, plans: dict[str, Plan]) -> RunOutcome:
         steps = _steps(plans, self.detector_type, one.number)
         files = []
         for kind in self.detector_type.kinds:
