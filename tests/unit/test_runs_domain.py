@@ -24,7 +24,14 @@ RUN = Dataset("xcsls3716", 631)
 
 
 @pytest.mark.parametrize(
-    "text", ["exp=xcsls3716:run=631", "xcsls3716:run=631", "exp=xcsls3716:run=0631"]
+    "text",
+    [
+        "exp=xcsls3716:run=631",
+        "xcsls3716:run=631",
+        "exp=xcsls3716:run=0631",
+        "exp=xcsls3716:run=631:smd",
+        "exp=xcsls3716:run=631:idx",
+    ],
 )
 def test_a_dataset_is_an_experiment_and_one_run(text: str) -> None:
     assert parse_dataset(text) == RUN

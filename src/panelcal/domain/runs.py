@@ -9,7 +9,11 @@ from datetime import datetime
 from panelcal.domain.text import excerpt
 from panelcal.errors import InvalidInputError, NotFoundError
 
-_DATASET = re.compile(r"(exp=)?(?P<experiment>[^:=]*):run=(?P<run>[^:]*)\Z", re.DOTALL)
+_DATASET = re.compile(
+    # How psana is to read the events says nothing of which run it is.
+    r"(exp=)?(?P<experiment>[^:=]*):run=(?P<run>[^:]*)(:(smd|idx))?\Z",
+    re.DOTALL,
+)
 _EXPERIMENT = re.compile(r"[A-Za-z][A-Za-z0-9_]{2,31}\Z", re.ASCII)
 _RUN = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
 _SOURCE = re.compile(
@@ -117,6 +121,8 @@ def is_dataset(text: str) -> bool:
 
 def parse_dataset(text: str) -> Dataset:
     """Read ``exp=xcsls3716:run=631``; the page also writes it without ``exp=``.
+
+    psana's ``:smd`` or ``:idx`` at the end is dropped.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""The legacy world's files: text arrays, their names, and the calib directory."""
+"""The legacy world's files: text arrays, DCS files, their names, and the calib directory."""
