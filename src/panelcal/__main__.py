@@ -1,6 +1,6 @@
 """Run the command line as ``python -m panelcal``."""
 
-from panelcal.cli import main
+from panelcal.programs import panelcal
 
 if __name__ == "__main__":
-    main()
+    panelcal()

@@ -417,6 +417,23 @@ DAMAGE = [
 ]
 
 
+@pytest.mark.parametrize("obstacle", [PermissionError(13, "Permission denied"), MemoryError()])
+def test_a_payload_that_cannot_be_opened_is_not_called_damaged(
+    payload_store: PayloadStore,
+    array: Array,
+    monkeypatch: pytest.MonkeyPatch,
+    obstacle: Exception,
+) -> None:
+    digest = put(payload_store, array)
+
+    def closed(*_: object, **__: object) -> None:
+        raise obstacle
+
+    monkeypatch.setattr(zarr, "open_array", closed)
+    with pytest.raises(type(obstacle)):
+        payload_store.get(digest)
+
+
 @pytest.mark.parametrize("how", DAMAGE)
 def test_damaged_payload_is_an_integrity_error(
     payload_store: PayloadStore, array: Array, how: str

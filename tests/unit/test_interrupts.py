@@ -23,7 +23,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_lost_in_a_finalizer_is_raised_again(number: int) -> None:
     code = LOSES_AN_INTERRUPT.format(number=int(number))
     done = subprocess.run(
@@ -40,3 +40,38 @@ def test_other_errors_in_a_finalizer_are_shown_as_python_does() -> None:
     )
     assert done.returncode == 0
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_while_it_is_loaded_an_interrupt_ends_the_program_without_a_traceback() -> None:
+    code = (
+        "import builtins, signal\n"
+        "from panelcal import programs\n"
+        "real = builtins.__import__\n"
+        "def hurried(name, *others, **more):\n"
+        "    if name == 'panelcal.cli': signal.raise_signal(signal.SIGINT)\n"
+        "    return real(name, *others, **more)\n"
+        "builtins.__import__ = hurried\n"
+        "programs.panelcal()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_is_ignored_stays_ignored(number: signal.Signals) -> None:
+    code = (
+        "import signal, sys\n"
+        f"signal.signal({int(number)}, signal.SIG_IGN)\n"
+        "from panelcal import programs\n"
+        "from panelcal.cli import interrupts\n"
+        "programs._die_quietly()\n"
+        "interrupts.install()\n"
+        f"signal.raise_signal({int(number)})\n"
+        "sys.exit(7)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, timeout=60
+    )
+    assert done.returncode == 7

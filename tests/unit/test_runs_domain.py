@@ -49,7 +49,7 @@ def test_the_instrument_is_the_experiments_first_three_letters_in_upper_case() -
         ("", "'' is not a dataset"),
         ("xcsls3716", "'xcsls3716' is not a dataset"),
         ("exp=xcsls3716", "'exp=xcsls3716' is not a dataset"),
-        ("exp=xcsls3716:run=631:smd", "'exp=xcsls3716:run=631:smd' is not a dataset"),
+        ("exp=xcsls3716:run=631:dir=x", "'exp=xcsls3716:run=631:dir=x' is not a dataset"),
         ("run=631:exp=xcsls3716", "'run=631:exp=xcsls3716' is not a dataset"),
         ("exp=xcsls3716:run=", "'' is not a run number"),
         ("exp=xcsls3716:run=-1", "'-1' is not a run number"),

@@ -93,6 +93,7 @@ def export(
     ones <run>-end.data in the layout that psana reads. Every file is read back
     before it gets its name.
     """
+    from panelcal.exporters.dcs_commands import dcs_add_commands
     from panelcal.services import export as service
     from panelcal.services import upload as uploading
     from panelcal.services.deploy import deploy as deploy_run
@@ -135,8 +136,13 @@ def export(
             document["files"] = _tell_files(files.paths, tell)
             if named_file is not None:
                 see = f"panelcal export {answer.run.dataset} --upload-commands"
-                document["upload_commands"] = uploading.upload_commands(
-                    named_file, answer, files.texts, see=see
+                document["upload_commands"] = dcs_add_commands(
+                    named_file.path,
+                    files.texts,
+                    named_file.begin,
+                    answer.run.dataset,
+                    answer.run.source,
+                    see,
                 )
         if calib_dir is not None:
             with progress("deploying") as advance:

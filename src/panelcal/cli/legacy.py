@@ -170,8 +170,8 @@ def jungfrau_gain_constants(
     store: StoreDir = None,
 ) -> None:
     """Write a run's gain constants to files here; deploy them, or say how to upload them."""
+    from panelcal.exporters.dcs_commands import dcs_add_commands
     from panelcal.services.export import Writing, answer_for
-    from panelcal.services.upload import upload_commands
 
     named = _one(first, dataset, "-d")
     pattern = _one(second, source, "-s") or PATTERN
@@ -205,7 +205,9 @@ def jungfrau_gain_constants(
         commands = []
         if target is not None:
             see = f"jungfrau_gain_constants -d {run.dataset} -U"
-            commands = upload_commands(target, answer, files.texts, see=see)
+            commands = dcs_add_commands(
+                target.path, files.texts, target.begin, run.dataset, run.source, see
+            )
         if deploy_to is not None:
             _deploy(opened, answer, deploy_to, writing, tell)
     for command in commands:

@@ -7,6 +7,7 @@ single or double blanks; all are ``key:value`` words.
 import errno
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -95,10 +96,14 @@ def read_history(type_dir: Path) -> dict[str, HistoryRecord]:
     Raises
     ------
     InvalidInputError
-        The file cannot be read.
+        The file cannot be read, or is no regular file.
     """
     path = type_dir / FILE_NAME
     try:
+        # A pipe would keep whoever opens it waiting.
+        if not stat.S_ISREG(path.stat().st_mode):
+            msg = f"{path} cannot be read: it is no regular file"
+            raise InvalidInputError(msg)
         content = path.read_bytes()
     except FileNotFoundError:
         return {}
@@ -121,8 +126,8 @@ def history_record(
     """Return the line that HISTORY gets for a file that panelcal deployed.
 
     It is the record of the legacy deployment. Fields are separated by single
-    blanks, so that blanks, quotes and other characters with a meaning to a
-    shell are percent-encoded inside them.
+    blanks, so that blanks, quotes, other characters with a meaning to a shell
+    and the percent sign are percent-encoded inside them.
 
     Parameters
     ----------
@@ -145,7 +150,7 @@ def history_record(
 
 
 def _one_word(text: str) -> str:
-    return quote(text, safe="/:.,_-+=@~%()", errors="surrogateescape")
+    return quote(text, safe="/:.,_-+=@~()", errors="surrogateescape")
 
 
 def append_history(type_dir: Path, record: str, permissions: Permissions = LEGACY) -> None:

@@ -1,18 +1,26 @@
-"""What panelcal writes into the comments of a text array about where its values come from."""
+"""Provenance: what files of panelcal say about where their values come from.
 
+In a text array these are comments, in a DCS file attributes of a version.
+"""
+
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
+_TOKEN = re.compile(r"[0-9a-f]{16}\Z")
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _FIRST = re.compile(r"panelcal (?P<version>\S+) token (?P<token>[0-9a-f]{16})\Z", re.ASCII)
 _SECOND = re.compile(r"detector (?P<detector>\S+) at (?P<at>\S+) policy (?P<policy>\S+)\Z")
 _PANEL = re.compile(
     r"panel (?P<index>[0-9]+) (?P<panel>\S+) (?P<module>[^\s@]+)@(?P<revision>[1-9][0-9]*) "
-    r"from (?P<start>.+) payload (?P<digest>[0-9a-f]{64})\Z",
+    r"from (?P<valid_from>.+) payload (?P<digest>[0-9a-f]{64})\Z",
     re.ASCII,
 )
 BEGINNING = "the beginning"
+_ATTRIBUTES = ("version", "token", "detector", "at", "policy", "panels")
+_OF_PANEL = {"panel", "module", "revision", "valid_from", "digest"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +33,7 @@ class PanelProvenance:
         Panel id; None for a declared module.
     module, revision : str, int
         The constant set.
-    start : str or None
+    valid_from : str or None
         Since when, as it can be typed; None is *the beginning*.
     digest : str
         Digest of the payload, before its values were rounded to text.
@@ -34,7 +42,7 @@ class PanelProvenance:
     panel: str | None
     module: str
     revision: int
-    start: str | None
+    valid_from: str | None
     digest: str
 
 
@@ -71,7 +79,7 @@ def provenance_comments(provenance: Provenance) -> list[str]:
         f"detector {provenance.detector} at {provenance.asked} policy {provenance.policy}",
         *(
             f"panel {index} {panel.panel or '-'} {panel.module}@{panel.revision} "
-            f"from {panel.start or BEGINNING} payload {panel.digest}"
+            f"from {panel.valid_from or BEGINNING} payload {panel.digest}"
             for index, panel in enumerate(provenance.panels)
         ),
     ]
@@ -94,7 +102,7 @@ def parse_provenance(comments: Sequence[str]) -> Provenance | None:
                 panel=None if line["panel"] == "-" else line["panel"],
                 module=line["module"],
                 revision=int(line["revision"]),
-                start=None if line["start"] == BEGINNING else line["start"],
+                valid_from=None if line["valid_from"] == BEGINNING else line["valid_from"],
                 digest=line["digest"],
             )
         )
@@ -108,51 +116,71 @@ def parse_provenance(comments: Sequence[str]) -> Provenance | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a text file that panelcal wrote says about itself.
+def to_attributes(provenance: Provenance) -> dict[str, str]:
+    """Return the attributes of a DCS version that say where its values come from.
+
+    Returns
+    -------
+    dict of str to str
+        ``version``, ``token``, ``detector``, ``at``, ``policy``; ``panels`` is a
+        JSON list of ``panel``, ``module``, ``revision``, ``valid_from``, ``digest``.
+    """
+    panels = [
+        {
+            "panel": panel.panel,
+            "module": panel.module,
+            "revision": panel.revision,
+            "valid_from": panel.valid_from,
+            "digest": panel.digest,
+        }
+        for panel in provenance.panels
+    ]
+    return {
+        "version": provenance.version,
+        "token": provenance.token,
+        "detector": provenance.detector,
+        "at": provenance.asked,
+        "policy": provenance.policy,
+        "panels": json.dumps(panels),
+    }
+
+
+def from_attributes(attributes: Mapping[str, str]) -> Provenance | None:
+    """Read the attributes of a DCS version; None unless they are just those that panelcal writes.
 
     Parameters
     ----------
-    provenance : Provenance
-        Where its values come from.
-    file_name : str
-        The path that it was written for.
-    date_time : str
-        When, local time ``YYYY-mm-ddTHH:MM:SS``.
+    attributes : mapping of str to str
+        Without the prefix that their names have in the file.
     """
-
-    provenance: Provenance
-    file_name: str
-    date_time: str
-
-
-def read_header(path: Path) -> Header | None:
-    """Read what a text file says about itself, without reading its values.
-
-    None unless its first lines are the comments that panelcal writes.
-    """
-    comments: list[str] = []
-    facts: dict[str, str] = {}
-    is_past_comments = False
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        for line in stream:
-            if line.isspace():
-                is_past_comments = True
-            elif not line.startswith("# "):
-                break
-            elif is_past_comments:
-                key, _, value = line[2:].rstrip("\n").partition(" ")
-                facts.setdefault(key, value.strip())
-            else:
-                comments.append(line[2:].rstrip("\n"))
-    provenance = parse_provenance(comments)
-    if provenance is None:
+    if set(attributes) != set(_ATTRIBUTES) or not all(attributes.values()):
         return None
-    return Header(provenance, facts.get("FILE_NAME", ""), facts.get("DATE_TIME", ""))
+    try:
+        listed = json.loads(attributes["panels"])
+    except (ValueError, RecursionError):
+        return None
+    if not _TOKEN.match(attributes["token"]) or not isinstance(listed, list) or not listed:
+        return None
+    if not all(map(_is_panel, listed)):
+        return None
+    return Provenance(
+        version=attributes["version"],
+        token=attributes["token"],
+        detector=attributes["detector"],
+        asked=attributes["at"],
+        policy=attributes["policy"],
+        panels=tuple(PanelProvenance(**panel) for panel in listed),
+    )
 
 
-def read_provenance(path: Path) -> Provenance | None:
-    """Read where the values of a text file come from, as `read_header`."""
-    header = read_header(path)
-    return None if header is None else header.provenance
+def _is_panel(said: Any) -> bool:
+    """Say whether a value of the JSON list has what panelcal says of a panel."""
+    if not isinstance(said, dict) or set(said) != _OF_PANEL:
+        return False
+    texts = [said["module"], said["digest"]]
+    texts += [said[key] for key in ("panel", "valid_from") if said[key] is not None]
+    if not all(isinstance(text, str) and text for text in texts):
+        return False
+    # A bool is an int to Python, and no revision.
+    is_revision = type(said["revision"]) is int and said["revision"] > 0
+    return is_revision and _DIGEST.match(said["digest"]) is not None

@@ -1,7 +1,5 @@
 """Read DCS files for an import: the values of every version, and what is said of them."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from panelcal.errors import IntegrityError, InvalidInputError
 from panelcal.exporters.dcs_file import DcsFile, load_version, read_dcs_file
 from panelcal.exporters.dcs_versions import DcsVersion
 from panelcal.exporters.printf import FULL_PRECISION
-from panelcal.exporters.provenance import PanelProvenance, Provenance
+from panelcal.exporters.provenance import Provenance, from_attributes
 from panelcal.services.attribution import Keep, Values, panel_values
 from panelcal.services.stated import require_unedited
 
@@ -125,33 +123,9 @@ def _read(
     notices = []
     if version.dtype != "float32":
         notices.append(f"{version.dtype}, taken as float32")
-    provenance = None
-    if version.provenance:
-        try:
-            provenance = _provenance(version.provenance)
-        except (ValueError, TypeError, LookupError) as error:
-            notices.append(f"what it says of itself cannot be read: {printable(error)}")
+    provenance = from_attributes(version.provenance)
+    if version.provenance and provenance is None:
+        notices.append("what it says of itself cannot be read")
     if provenance is not None:
         provenance, values = require_unedited(provenance, values)
     return DcsValues(version, contents.name_of(version), values, provenance, tuple(notices))
-
-
-def _provenance(attributes: Mapping[str, str]) -> Provenance:
-    """Read what panelcal writes into the attributes of a version."""
-    return Provenance(
-        version=attributes.get("version", ""),
-        token=attributes["token"],
-        detector=attributes["detector"],
-        asked=attributes["at"],
-        policy=attributes["policy"],
-        panels=tuple(
-            PanelProvenance(
-                panel=panel["panel"],
-                module=str(panel["module"]),
-                revision=int(panel["revision"]),
-                start=panel["valid_from"],
-                digest=str(panel["digest"]),
-            )
-            for panel in json.loads(attributes["panels"])
-        ),
-    )

@@ -24,8 +24,8 @@ from panelcal.exporters.history_file import (
     read_history,
 )
 from panelcal.exporters.printf import FULL_PRECISION, as_written
-from panelcal.exporters.provenance import read_header
 from panelcal.exporters.text_array import read_text_array
+from panelcal.exporters.text_header import read_header
 from panelcal.services.assemble import assemble
 from panelcal.services.deploy import (
     Deployed,

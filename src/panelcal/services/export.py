@@ -276,7 +276,7 @@ def provenance_of(resolution: Resolution, kind: Kind) -> Provenance:
                 panel=panel.panel,
                 module=panel.module,
                 revision=panel.revision,
-                start=None
+                valid_from=None
                 if panel.valid_from is None
                 else typed_form(panel.valid_from, resolution.zone),
                 digest=panel.digests[kind.name],

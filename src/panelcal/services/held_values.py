@@ -1,5 +1,6 @@
 """Held values: which constant sets a calib file holds, whoever wrote it."""
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,11 @@ from panelcal.domain.kinds import Kind
 from panelcal.domain.text import printable
 from panelcal.errors import InvalidInputError
 from panelcal.exporters.printf import FULL_PRECISION
-from panelcal.exporters.provenance import read_provenance
 from panelcal.exporters.text_array import read_text_array
+from panelcal.exporters.text_header import read_provenance
 from panelcal.services.deploy import digest_of_file
 from panelcal.services.recognize import Recognizer
-from panelcal.storage.deployments import DeployedContent, deployed_contents, deployments
+from panelcal.storage.deployments import deployed_contents
 from panelcal.storage.modules import constant_sets
 from panelcal.storage.store import OpenStore
 from panelcal.storage.types import detector_type as read_detector_type
@@ -70,9 +71,7 @@ class HeldValuesReader:
         self._recognizer = Recognizer(store)
         self._recognizer.look_again(connection)
         self._sets = {one.id: one for one in constant_sets(connection)}
-        self._recorded: dict[str, DeployedContent] = {}
-        for experiment in {one.dataset.experiment for one in deployments(connection)}:
-            self._recorded |= deployed_contents(connection, experiment)
+        self._recorded = deployed_contents(connection)
 
     def recorded(self, file_digest: str) -> tuple[str, ...]:
         """Return the digest of each panel's payload in a file that was deployed."""
@@ -84,11 +83,16 @@ class HeldValuesReader:
         Raises
         ------
         InvalidInputError
-            It is no text array of the detector type that psana can use.
+            It is no regular file, or no text array of the detector type that psana
+            can use.
         IntegrityError
             A payload that it has to be compared with is missing or damaged.
         """
         try:
+            # A pipe would keep whoever opens it waiting.
+            if not stat.S_ISREG(path.stat().st_mode):
+                msg = "it is no regular file"
+                raise InvalidInputError(msg)
             file_digest = digest_of_file(path)
             recorded = self._recorded.get(file_digest)
             if recorded is not None and recorded.kind == kind.name:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from panelcal.domain.digest import digest_of
 from panelcal.domain.kinds import DetectorType
-from panelcal.domain.moments import iso_utc, moment_of, to_microseconds
+from panelcal.domain.moments import iso_utc, moment_of
 from panelcal.domain.report import ImportReport, Line, Progress, Status
 from panelcal.domain.text import printable
 from panelcal.errors import ConflictError, IntegrityError, InvalidInputError
@@ -19,6 +19,7 @@ from panelcal.services.attribution import Attribution
 from panelcal.services.dcs_values import DcsContents, DcsValues, Key, key_of, read_dcs_contents
 from panelcal.services.record_attributions import record_attributions
 from panelcal.services.stated import StatedPanel, require_token, stated_panels
+from panelcal.services.upload import begin_seconds
 from panelcal.storage.store import OpenStore
 from panelcal.storage.types import detector_type as read_detector_type
 
@@ -240,9 +241,8 @@ def _stated(
         if tuple(one.panel for one in panels) != account.contents.detector.panels:
             msg = "it is of another detector"
             raise InvalidInputError(msg)
-        # What begins before 1970 is uploaded as from 0, like the beginning.
-        latest = max(0, *(to_microseconds(one.valid_from) // 1_000_000 for one in panels))
-        if {latest} != {_first_second(one.version.begin) for one in found.values()}:
+        begin = begin_seconds(one.valid_from for one in panels)
+        if {begin} != {_first_second(one.version.begin) for one in found.values()}:
             msg = "its range begins at another time"
             raise InvalidInputError(msg)
     except InvalidInputError as error:

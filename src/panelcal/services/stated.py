@@ -110,7 +110,7 @@ def stated_panels(
     return tuple(
         StatedPanel(
             panel,
-            None if said.start is None else parse_moment(said.start, zone).utc,
+            None if said.valid_from is None else parse_moment(said.valid_from, zone).utc,
             Stated(
                 said.module,
                 said.revision,

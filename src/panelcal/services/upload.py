@@ -1,21 +1,20 @@
 """Upload: the constants of a run for a DCS file, as commands or written into it."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from panelcal import __version__
 from panelcal.domain.ids import parse_detector_id
-from panelcal.domain.moments import to_microseconds, typed_form
+from panelcal.domain.moments import to_microseconds
 from panelcal.domain.resolution import Resolution
 from panelcal.errors import InvalidInputError
-from panelcal.exporters.dcs_commands import dcs_add_commands
 from panelcal.exporters.dcs_constants import DcsConstants, dcs_file_name, require_own_name
 from panelcal.exporters.dcs_file import require_h5py
 from panelcal.exporters.dcs_writing import AddedVersion, add_constants
+from panelcal.exporters.provenance import to_attributes
 from panelcal.services.assemble import assemble, kinds_of
-from panelcal.services.export import Answer, Writing
+from panelcal.services.export import Answer, Writing, provenance_of
 from panelcal.storage.store import OpenStore
 
 
@@ -61,7 +60,7 @@ def target_in(store: OpenStore, answer: Answer, directory: Path) -> UploadTarget
     resolution = answer.resolution
     _require_dcs_detector(answer)
     name = dcs_file_name(_device(store), resolution.detector)
-    return UploadTarget(directory / name, begin_seconds(resolution))
+    return UploadTarget(directory / name, _begin(resolution))
 
 
 def target_named(store: OpenStore, answer: Answer, path: Path) -> UploadTarget:
@@ -78,7 +77,7 @@ def target_named(store: OpenStore, answer: Answer, path: Path) -> UploadTarget:
         return target_in(store, answer, path)
     _require_dcs_detector(answer)
     notice = require_own_name(path, _device(store), answer.resolution.detector)
-    return UploadTarget(path, begin_seconds(answer.resolution), notice)
+    return UploadTarget(path, _begin(answer.resolution), notice)
 
 
 def _require_dcs_detector(answer: Answer) -> None:
@@ -94,35 +93,22 @@ def _require_dcs_detector(answer: Answer) -> None:
         raise InvalidInputError(msg, "export local files instead")
 
 
-def begin_seconds(resolution: Resolution) -> int:
-    """Return the start of an answer's validity in seconds since 1970 UTC.
+def _begin(resolution: Resolution) -> int:
+    return begin_seconds(panel.valid_from for panel in resolution.panels)
+
+
+def begin_seconds(starts: Iterable[datetime | None]) -> int:
+    """Return where the range of an answer begins, in seconds since 1970 UTC.
 
     It is the latest start among its panels; 0, before which there are no data,
     where every panel's is the beginning (design §5) or before 1970.
-    """
-    starts = [to_microseconds(panel.valid_from) for panel in resolution.panels]
-    return max(0, max(starts) // 1_000_000)
-
-
-def upload_commands(
-    target: UploadTarget, answer: Answer, text_files: Mapping[str, Path], *, see: str
-) -> list[str]:
-    """Return the ``dcs add`` command of each kind.
 
     Parameters
     ----------
-    text_files : mapping of str to Path
-        The exported text file of each kind.
-    see : str
-        The command that was typed, for the comment.
-
-    Raises
-    ------
-    InvalidInputError
-        A path cannot be pasted.
+    starts : iterable of datetime or None
+        Start of each panel's validity, UTC; None is *the beginning*.
     """
-    run = answer.run
-    return dcs_add_commands(target.path, text_files, target.begin, run.dataset, run.source, see)
+    return max(0, max(map(to_microseconds, starts)) // 1_000_000)
 
 
 def upload(
@@ -155,7 +141,7 @@ def upload(
             experiment=answer.run.dataset.experiment,
             run=str(answer.run.dataset.run),
             comment=f"panelcal token {resolution.token}",
-            provenance=_provenance(resolution, kind.name),
+            provenance=to_attributes(provenance_of(resolution, kind)),
         )
         for kind in kinds_of(store).kinds
     ]
@@ -172,25 +158,3 @@ def upload(
 def _device(store: OpenStore) -> str:
     """Return what names of DCS files begin with."""
     return kinds_of(store).device.lower()
-
-
-def _provenance(resolution: Resolution, kind: str) -> dict[str, str]:
-    zone = resolution.zone
-    panels = [
-        {
-            "panel": panel.panel,
-            "module": panel.module,
-            "revision": panel.revision,
-            "valid_from": None if panel.valid_from is None else typed_form(panel.valid_from, zone),
-            "digest": panel.digests[kind],
-        }
-        for panel in resolution.panels
-    ]
-    return {
-        "version": __version__,
-        "token": resolution.token,
-        "detector": resolution.detector,
-        "at": str(resolution.asked),
-        "policy": resolution.policy,
-        "panels": json.dumps(panels),
-    }

@@ -2,13 +2,13 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from panelcal.domain.kinds import DetectorType
+from panelcal.domain.kinds import DetectorType, Kind
 from panelcal.domain.report import Progress
 from panelcal.domain.resolution import Resolution
 from panelcal.domain.runs import Run, nearest_names, parse_experiment
@@ -25,6 +25,9 @@ from panelcal.storage.store import OpenStore
 
 Place = tuple[str, str]
 """Experiment and source."""
+
+Present = tuple[Kind, Path]
+"""A directory that is there, and the kind of constants in it."""
 
 
 def verify_deploy(
@@ -43,7 +46,9 @@ def verify_deploy(
 
     Looked at are the directories of the store's kinds: of every source that is
     registered with a detector id, was deployed to, or is in the tree. What the
-    store does not know and nobody may look into is passed over.
+    store does not know and nobody may look into is passed over. Files below
+    another instrument than their experiment's, ``ROOT/xcs/xcsls3716``, are
+    judged where they are; none of them is well, for nobody reads it.
 
     Parameters
     ----------
@@ -67,7 +72,9 @@ def verify_deploy(
         runs = _by_place(stored.runs(connection))
         recorded = deployments(connection)
         deployed = {(one.dataset.experiment, one.source) for one in recorded}
-        places = deployed | set(_registered(runs)) | set(_present(root, reader.detector_type))
+        present = _present(root, reader.detector_type)
+        places = deployed | set(_registered(runs)) | set(present)
+        looked_in = _looked_in(root, places, reader.detector_type)
         if experiment is not None:
             _require_known(experiment, {name for name, _ in places | runs.keys()}, root)
             places = {place for place in places if place[0] == experiment}
@@ -78,7 +85,11 @@ def verify_deploy(
     last = _last_deployments(recorded)
     found: list[VerifiedFile] = []
     for done, place in enumerate(sorted(places), 1):
-        for directory in _directories(root, place, reader.detector_type, resolved[place], last):
+        directories = [
+            *_directories(root, place, reader.detector_type, resolved[place], last),
+            *_misplaced(root, place, present.get(place, ()), looked_in, last),
+        ]
+        for directory in sorted(directories, key=lambda one: one.kind.name):
             found += verify_directory(directory, reader)
         if progress is not None:
             progress(done, len(places), place[0])
@@ -100,11 +111,29 @@ def _registered(runs: Mapping[Place, Iterable[Run]]) -> Iterator[Place]:
             yield place
 
 
-def _present(root: Path, detector_type: DetectorType) -> Iterator[Place]:
-    """Give the sources that have a directory of constants."""
+def _present(root: Path, detector_type: DetectorType) -> Mapping[Place, Sequence[Present]]:
+    """Return every directory of constants, by source."""
+    found: dict[Place, list[Present]] = defaultdict(list)
     for kind in detector_type.kinds:
-        for path in root.glob(f"*/*/calib/{detector_type.calib_group}/*/{kind.name}"):
-            yield path.parents[3].name, path.parent.name
+        for path in sorted(root.glob(f"*/*/calib/{detector_type.calib_group}/*/{kind.name}")):
+            found[path.parents[3].name, path.parent.name].append((kind, path))
+    return found
+
+
+def _looked_in(root: Path, places: Iterable[Place], detector_type: DetectorType) -> set[str]:
+    """Return the real paths of the directories in which psana and the deploy job look."""
+    return {
+        os.path.realpath(_directory(root, place, kind, detector_type))
+        for place in places
+        for kind in detector_type.kinds
+    }
+
+
+def _directory(root: Path, place: Place, kind: Kind, detector_type: DetectorType) -> Path:
+    experiment, source = place
+    return type_directory(
+        calib_dir_of(root, experiment), detector_type.calib_group, source, kind.name
+    )
 
 
 def _last_deployments(recorded: Iterable[Deployment]) -> Mapping[str, Mapping[str, Deployment]]:
@@ -147,9 +176,7 @@ def _directories(
     """Give the directory of every kind, with what the store says of it."""
     experiment, source = place
     for kind in detector_type.kinds:
-        path = type_directory(
-            calib_dir_of(root, experiment), detector_type.calib_group, source, kind.name
-        )
+        path = _directory(root, place, kind, detector_type)
         yield CalibDirectory(
             experiment=experiment,
             source=source,
@@ -167,3 +194,26 @@ def _directories(
             ],
             deployed=last.get(os.path.realpath(path), {}),
         )
+
+
+def _misplaced(
+    root: Path,
+    place: Place,
+    present: Iterable[Present],
+    looked_in: Collection[str],
+    last: Mapping[str, Mapping[str, Deployment]],
+) -> Iterator[CalibDirectory]:
+    """Give the directories of a source in which nobody looks; no run reads their files."""
+    experiment, source = place
+    for kind, path in present:
+        real = os.path.realpath(path)
+        if real not in looked_in:
+            yield CalibDirectory(
+                experiment=experiment,
+                source=source,
+                kind=kind,
+                path=path,
+                runs=(),
+                deployed=last.get(real, {}),
+                looked_in=calib_dir_of(root, experiment),
+            )

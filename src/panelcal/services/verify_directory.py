@@ -1,7 +1,7 @@
 """Verify one directory of a calib tree: how each of its files stands."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from panelcal.domain.kinds import Kind
@@ -53,6 +53,9 @@ class CalibDirectory:
         The registered runs, ascending.
     deployed : mapping of str to Deployment
         The last deployment of each file, by name.
+    looked_in : Path or None
+        The calib directory in which files of the experiment are looked for, where
+        this is a directory of another.
     """
 
     experiment: str
@@ -61,6 +64,7 @@ class CalibDirectory:
     path: Path
     runs: Sequence[ExpectedRun]
     deployed: Mapping[str, Deployment]
+    looked_in: Path | None = None
 
     def line(
         self,
@@ -86,11 +90,30 @@ class CalibDirectory:
 def verify_directory(directory: CalibDirectory, reader: HeldValuesReader) -> list[VerifiedFile]:
     """Say how each file of a directory stands, and which are missing.
 
+    In a directory where nobody looks nothing is missing, and no file is well.
+
     Raises
     ------
     IntegrityError
         A payload that a file has to be compared with is missing or damaged.
     """
+    found = _verified(directory, reader)
+    if directory.looked_in is not None:
+        note = (
+            f"neither psana nor the deploy job looks here, but in {printable(directory.looked_in)}"
+        )
+        found = [_misplaced(file, note) for file in found if file.state is not FileState.MISSING]
+    return sorted(found, key=lambda file: file.path)
+
+
+def _misplaced(file: VerifiedFile, note: str) -> VerifiedFile:
+    """Say of a file that nobody looks for that it is missing elsewhere, if it is worth having."""
+    is_good = file.state in {FileState.OK, FileState.SHADOWED}
+    state = FileState.MISSING if is_good else file.state
+    return replace(file, state=state, notes=(note, *file.notes))
+
+
+def _verified(directory: CalibDirectory, reader: HeldValuesReader) -> list[VerifiedFile]:
     try:
         names = _names(directory.path)
     except OSError as error:
@@ -103,8 +126,7 @@ def verify_directory(directory: CalibDirectory, reader: HeldValuesReader) -> lis
     for name in picks.considered:
         reading = [run for run in directory.runs if name in reads[run.number]]
         found.append(_judged(directory, name, reading, picks, reader))
-    found += _missing(directory, reads, names)
-    return sorted(found, key=lambda file: file.path)
+    return found + _missing(directory, reads, names)
 
 
 def _names(path: Path) -> set[str]:

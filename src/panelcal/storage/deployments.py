@@ -73,9 +73,7 @@ class DeployedContent:
 
     Parameters
     ----------
-    path : str
-        Where it was deployed.
-    kind, number_format, token : str
+    kind, number_format : str
         As in `Deployment`.
     digests : tuple of str
         Digest of the payload of each panel, in segment order.
@@ -83,23 +81,27 @@ class DeployedContent:
         The constant set of each panel, ``M068@1``.
     """
 
-    path: str
     kind: str
     number_format: str
-    token: str
     digests: tuple[str, ...]
     uses: tuple[str, ...]
 
 
-def deployed_contents(connection: Connection, experiment: str) -> dict[str, DeployedContent]:
-    """Return what was ever deployed for an experiment, by the digest of the file's bytes."""
+def deployed_contents(
+    connection: Connection, experiment: str | None = None
+) -> dict[str, DeployedContent]:
+    """Return what was ever deployed, by the digest of the file's bytes.
+
+    Parameters
+    ----------
+    experiment : str or None
+        Only for this one.
+    """
     query = (
         select(
             DeploymentRow.id,
-            DeploymentRow.path,
             DeploymentRow.file_digest,
             DeploymentRow.number_format,
-            DeploymentRow.token,
             KindRow.name.label("kind"),
             ConstantSetPayloadRow.digest,
             ModuleRow.name.label("module"),
@@ -114,18 +116,17 @@ def deployed_contents(connection: Connection, experiment: str) -> dict[str, Depl
             (ConstantSetPayloadRow.constant_set_id == ConstantSetRow.id)
             & (ConstantSetPayloadRow.kind_id == DeploymentRow.kind_id),
         )
-        .where(DeploymentRow.experiment == experiment)
         .order_by(DeploymentRow.id, DeploymentPanelRow.segment)
     )
+    if experiment is not None:
+        query = query.where(DeploymentRow.experiment == experiment)
     found: dict[str, DeployedContent] = {}
     for _, group in groupby(connection.execute(query), attrgetter("id")):
         panels = list(group)
         first = panels[0]
         found[first.file_digest] = DeployedContent(
-            path=first.path,
             kind=first.kind,
             number_format=first.number_format,
-            token=first.token,
             digests=tuple(panel.digest for panel in panels),
             uses=tuple(f"{panel.module}@{panel.revision}" for panel in panels),
         )

@@ -187,11 +187,11 @@ def _read(path: Path) -> "np.ndarray[Any, Any]":
             msg = f"payload {path} has lost chunks"
             raise IntegrityError(msg, _RESTORE)
         return np.asarray(stored[...])
-    except IntegrityError:
+    except (IntegrityError, PermissionError, MemoryError):
         raise
     except Exception as error:
         # Metadata can be damaged in any way, and zarr believes them: whatever
-        # it raises on the way means that this payload is not what was written.
+        # else it raises on the way means that this payload is not what was written.
         msg = f"payload {path} cannot be read: {error}"
         raise IntegrityError(msg, _RESTORE) from error
 

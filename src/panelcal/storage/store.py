@@ -56,8 +56,11 @@ def open_database(directory: Path) -> Database:
     Raises
     ------
     NotFoundError
-        There is no store in the directory.
+        There is no store in the directory, or no directory.
     """
+    if not directory.is_dir():
+        msg = f"there is no store in {directory}"
+        raise NotFoundError(msg, f"panelcal init {directory}")
     url = read_settings(directory).database_url
     if url is not None:
         return Database(parse_database_url(url))
