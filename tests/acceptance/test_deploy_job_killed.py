@@ -342,7 +342,7 @@ def test_progress_is_shown_on_a_terminal_and_only_there(place: Place) -> None:
         while part := os.read(master, 1000):
             shown += part
     os.close(master)
-    assert json.loads(told)["counts"]["written"] == 4
+    assert json.loads(told)["counts"]["written"] == 5
     assert b"deploying xcs" in shown
     again = place.run("--json")
     assert again.stderr == ""

@@ -17,11 +17,13 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from sqlalchemy.engine.default import DefaultDialect
 from typer.testing import Result
 
 from builders import GainsTree, damage, delivered, rows
 from conftest import RunsProgram
 from legacy_oracle import find_calib_file, load_txt, parse_history
+from panelcal.errors import PanelcalError
 from panelcal.services import deploy as deploy_service
 from panelcal.storage.store import open_store
 
@@ -308,6 +310,21 @@ def test_the_same_answer_again_writes_nothing(
     assert (contents(deploys.calib), times(deploys.calib)) == before
 
 
+def test_the_same_payloads_by_another_policy_write_nothing(
+    deploys: Deploys, nothing_written: NothingWritten
+) -> None:
+    deploys()
+    before = contents(deploys.calib), times(deploys.calib)
+    drop_in = (DATASET, "--policy", "legacy", "--at", "20180101000000")
+    resolved = deploys.panelcal("resolve", *drop_in, "--json")
+    assert json.loads(resolved.stdout)["token"] != deploys.token()
+    with nothing_written():
+        result = deploys("--policy", "legacy", "--at", "20180101000000", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert [one["written"] for one in json.loads(result.stdout)["deployed"]] == [False, False]
+    assert (contents(deploys.calib), times(deploys.calib)) == before
+
+
 def test_the_same_answer_at_another_precision_is_written(deploys: Deploys) -> None:
     deploys()
     before = deploys.found("pixel_gain", 631).read_bytes()
@@ -449,6 +466,38 @@ def test_a_failure_at_the_second_file_takes_the_first_one_back(
     assert {path: data for path, data in after.items() if "HISTORY" not in path} == {
         path: data for path, data in before.items() if "HISTORY" not in path
     }
+
+
+def test_a_commit_that_fails_takes_every_file_back(
+    deploys: Deploys, nothing_written: NothingWritten, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploys.place("pixel_gain", "631-end.data", b"old")
+    before = contents(deploys.calib)
+    real_tell = deploy_service.tell_history
+    real_commit: Callable[..., None] = DefaultDialect.do_commit
+    told: list[object] = []
+
+    def tell(*arguments: Any) -> None:
+        told.append(arguments)
+        real_tell(*arguments)
+
+    def commit(*arguments: Any) -> None:
+        if told:
+            monkeypatch.setattr(DefaultDialect, "do_commit", real_commit)
+            msg = "the commit failed"
+            raise PanelcalError(msg)
+        real_commit(*arguments)
+
+    monkeypatch.setattr(deploy_service, "tell_history", tell)
+    monkeypatch.setattr(DefaultDialect, "do_commit", commit)
+    with nothing_written():
+        result = deploys()
+    assert (result.exit_code, len(told)) == (1, 2)
+    assert "the commit failed" in result.stderr
+    after = contents(deploys.calib)
+    files = {path: data for path, data in after.items() if ".data" in path}
+    assert files == {path: data for path, data in before.items() if ".data" in path}
+    assert deploys().exit_code == 0
 
 
 def test_a_store_that_is_locked_refuses_before_any_file_appears(

@@ -6,17 +6,23 @@ import shutil
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import permutations
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 import panelcal as api
 from builders import GainsTree, delivered, fingerprint, rows
 from conftest import RunsProgram, _shrink
 from legacy_oracle import find_calib_file, load_txt
+from panelcal.errors import NoValidConstantsError
 from panelcal.exporters.foreign_text import TextArray, read_foreign_text_array
 from panelcal.services import calib_values
 from servers import copied_store
@@ -298,6 +304,189 @@ def test_every_run_of_random_trees_resolves_to_what_psana_reads(
             assert path
             assert found[kind].tobytes() == load_txt(Path(path)).tobytes(), (path, day)
     assert rows(store_dir, "SELECT count(*) FROM payload") == [(payload_count(store_dir),)]
+
+
+# --- files that contradict each other
+
+
+@pytest.mark.parametrize(("one", "two"), list(permutations(("xcsaa0001", "xcsbb0001"))))
+def test_runs_that_begin_together_and_read_otherwise_are_refused_though_one_repeats_the_known(
+    panelcal: RunsProgram, tmp_path: Path, nothing_written: NothingWritten, one: str, two: str
+) -> None:
+    same_as_before = Calib(panelcal, tmp_path / "root", one)
+    otherwise = Calib(panelcal, tmp_path / "root", two)
+    same_as_before.deploy("1-end.data", 1)
+    otherwise.deploy("1-end.data", 2)
+    same_as_before.run(1, "20180101000000", FB)
+    same_as_before.run(6, "20180110000000", FB)
+    otherwise.run(1, "20180110000000", FB)
+    with nothing_written():
+        report = same_as_before.bring_in(exit_code=2)
+    for experiment in (one, two):
+        refused = [e for e in lines_of(report, experiment) if e["status"] == "refused"]
+        assert {e["content"].split(" from ")[1] for e in refused} == {"20180110000000"}
+        assert all("otherwise about the same panel and start" in e["reason"] for e in refused)
+    assert statuses(report, one) == {"taken", "refused"}
+
+
+@pytest.mark.parametrize("other", ["xcsaa0000", "xcsbb0001"])
+def test_after_a_refused_contradiction_the_next_run_tells_what_its_panel_has(
+    panelcal: RunsProgram, tmp_path: Path, store_dir: Path, other: str
+) -> None:
+    calib = Calib(panelcal, tmp_path / "root", "xcsaa0001")
+    contradicts = Calib(panelcal, tmp_path / "root", other)
+    calib.deploy("1-end.data", 1)
+    calib.deploy("2-end.data", 2)
+    contradicts.deploy("1-end.data", 3)
+    for run, day in enumerate(("0101", "0105", "0106", "0301"), start=1):
+        calib.run(run, f"2018{day}000000", FB)
+    contradicts.run(1, "20180105000000", FB)
+    report = calib.bring_in("--skip-bad")
+    refused = [e["content"] for e in report["entries"] if e["status"] == "refused"]
+    assert len(refused) == 4
+    assert all(content.endswith(" from 20180105000000") for content in refused)
+    (told,) = (e for e in lines_of(report, "pixel_gain/2-end") if e["status"] == "taken")
+    assert told["reason"].startswith("the begin of exp=xcsaa0001:run=3, which reads it")
+    for run, seed in ((1, 1), (3, 2), (4, 2)):
+        assert same(answer(store_dir, f"exp=xcsaa0001:run={run}"), as_printed(seed)), run
+    assert calib.bring_in("--skip-bad")["counts"]["taken"] == 0
+
+
+def test_a_run_after_an_assignment_of_other_values_is_a_conflict_though_its_file_is_known(
+    calib: Calib,
+    panelcal: RunsProgram,
+    page_tree: GainsTree,
+    store_dir: Path,
+    nothing_written: NothingWritten,
+) -> None:
+    assert panelcal("import", "gains-tree", page_tree.path).exit_code == 0
+    calib.deploy("1-end.data", 1)
+    # The gains tree has M044 for this panel from 2018-03-06 on.
+    for run, begin in enumerate(("20180301000000", "20180305000000", "20180307000000"), start=1):
+        calib.run(run, begin, FB)
+    with nothing_written():
+        report = calib.bring_in(exit_code=4)
+    conflicts = [e for e in report["entries"] if e["status"] == "conflict"]
+    assert len(conflicts) == 2
+    assert all(e["content"].endswith(" from 20180307000000") for e in conflicts)
+    assert all("the ledger says M044@1" in e["reason"] for e in conflicts)
+    calib.bring_in("--supersede")
+    for run in (1, 2, 3):
+        target = f"exp=xcsls3716:run={run}"
+        assert same(answer(store_dir, target), as_printed(1)), run
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A run of one of the experiments, and the file deployed for it, if any."""
+
+    experiment: int
+    day: int
+    detector: str
+    seeds: tuple[int, int] | None
+
+
+# Few days, contents and panels, so that runs begin together and read the same again.
+SHOTS = st.lists(
+    st.builds(
+        Shot,
+        experiment=st.integers(0, 2),
+        day=st.integers(1, 4),
+        detector=st.sampled_from((FB, f"{FB}_{F7}", f"{F7}_{FB}")),
+        seeds=st.none() | st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    ),
+    min_size=2,
+    max_size=8,
+)
+NAMES = ("xcsaa0000", "xcsaa0001", "xcsbb0001")
+
+
+def deploy_shots(
+    panelcal: RunsProgram, store: Path, root: Path, shots: list[Shot], names: tuple[str, ...]
+) -> list[tuple[str, str, dict[str, bytes]]]:
+    """Deploy the files, register the runs, and return what they read by panel and begin."""
+    lines = ["experiment,run,source,begin,detector_id,modules"]
+    runs = []
+    for run, shot in enumerate(shots, start=1):
+        calib = Calib(panelcal, root / "tree", names[shot.experiment])
+        begin = f"201801{shot.day:02d}000000"
+        lines.append(f"{calib.experiment},{run},{SOURCE},{begin},{shot.detector},")
+        panels = shot.detector.split("_")
+        runs.append((calib, run, begin, panels))
+        if shot.seeds is not None:
+            calib.deploy(f"{run}-end.data", *shot.seeds[: len(panels)])
+    (root / "runs.csv").write_text("\n".join(lines) + "\n")
+    assert panelcal("--store", store, "import", "runs", root / "runs.csv").exit_code == 0
+    read = []
+    for calib, run, begin, panels in runs:
+        paths = {kind: find_calib_file(calib.path, SOURCE, kind, run) for kind in KINDS}
+        arrays = {kind: load_txt(Path(path)) for kind, path in paths.items() if path}
+        if any(array.shape[1] != len(panels) for array in arrays.values()) or not arrays:
+            continue
+        read += [
+            (panel, begin, {kind: array[:, segment].tobytes() for kind, array in arrays.items()})
+            for segment, panel in enumerate(panels)
+        ]
+    return read
+
+
+def panel_answer(store: Path, panel: str, begin: str) -> dict[str, bytes] | None:
+    """Return what the store resolves for a panel, None where it has nothing."""
+    try:
+        return {kind: array[:, 0].tobytes() for kind, array in answer(store, panel, begin).items()}
+    except NoValidConstantsError:
+        return None
+
+
+def import_shots(
+    panelcal: RunsProgram, empty_store: Path, shots: list[Shot], names: tuple[str, ...]
+) -> dict[tuple[str, str], dict[str, bytes] | None]:
+    """Import the files into a store of their own, hold the rule, return the answers."""
+    with (
+        TemporaryDirectory() as directory,
+        copied_store(empty_store, Path(directory) / "store") as store,
+    ):
+        root = Path(directory)
+        read = deploy_shots(panelcal, store, root, shots, names)
+        if not read:
+            return {}
+        contradicted = {
+            (panel, begin)
+            for panel, begin, contents in read
+            for other in read
+            if other[:2] == (panel, begin) and other[2] != contents
+        }
+        tree = ("--store", store, "import", "calib-tree", root / "tree", "--json")
+        plain = json.loads(panelcal(*tree).stdout)
+        assert not (contradicted and plain["written"])
+        report = json.loads(panelcal(*tree, "--skip-bad").stdout)
+        said = [e for e in report["entries"] if "otherwise about the same" in e["reason"]]
+        told = {(words[0], words[-1].rstrip(",")) for words in (e["content"].split() for e in said)}
+        assert told == contradicted
+        assert all(e["status"] == "refused" for e in said)
+        for panel, begin, contents in read:
+            if (panel, begin) not in contradicted:
+                assert panel_answer(store, panel, begin) == contents, (panel, begin)
+        ledger = rows(store, LEDGER)
+        panelcal(*tree, "--skip-bad")
+        assert rows(store, LEDGER) == ledger
+        return {(panel, begin): panel_answer(store, panel, begin) for panel, begin, _ in read}
+
+
+@pytest.mark.sqlite_only  # What is attributed is decided before the database is asked.
+@settings(
+    max_examples=20,
+    deadline=None,
+    # Two imports an example: shrinking takes minutes, and the examples are small as they are.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(shots=SHOTS, names=st.permutations(NAMES))
+def test_runs_resolve_to_what_they_read_or_are_refused_whatever_the_experiments_are_called(
+    panelcal: RunsProgram, empty_store: Path, shots: list[Shot], names: list[str]
+) -> None:
+    answers = import_shots(panelcal, empty_store, shots, tuple(names))
+    assert answers == import_shots(panelcal, empty_store, shots, tuple(reversed(names)))
 
 
 # --- values that the store has
@@ -1065,6 +1254,25 @@ def test_a_file_without_a_word_between_files_with_one_is_followed_in_time(
     for run in (1, 631, 700):
         target = f"exp=xcsls3716:run={run}"
         assert same(answer(fresh_store, target), answer(exported.store, target)), run
+
+
+@pytest.mark.parametrize("experiment", ["cxi11116", "xpp11116"])
+def test_a_run_of_a_file_with_a_word_contradicts_one_of_a_file_without(
+    exported: Exported, panelcal: RunsProgram, fresh_store: Path, experiment: str
+) -> None:
+    exported.deploy("full", "xcsls3716")
+    other = Calib(panelcal, exported.calib.root, experiment)
+    other.deploy("1-end.data", 5, 6)
+    exported.register(fresh_store)
+    # It begins with run 631 of xcsls3716, which has the same panels.
+    arguments = ("run", "add", f"exp={experiment}:run=5", "-s", SOURCE, "--detector-id", PAIR)
+    begin = ("--begin", "20171205161400")
+    assert panelcal("--store", fresh_store, *arguments, *begin).exit_code == 0
+    report = exported.bring_in(fresh_store, exit_code=2)
+    refused = {e["content"] for e in report["entries"] if e["status"] == "refused"}
+    assert {content.split()[0] for content in refused} == {B0, F7}
+    assert all(content.endswith(" from 20171205161400") for content in refused)
+    assert statuses(report, f"{experiment}/calib") == {"refused"}
 
 
 def test_a_run_that_reads_an_outdated_file_of_panelcal_corrects_nothing(

@@ -692,3 +692,58 @@ def test_a_legacy_upload_between_two_of_panelcal_is_followed_in_time(
         for kind, array in expected.items():
             assert array is not None
             assert found[kind].tobytes() == array.tobytes(), (second, kind)
+
+
+# --- files that are damaged, or another detector's
+
+
+def test_a_damaged_version_does_not_make_an_older_one_the_answer(
+    dcs: Dcs, store_dir: Path, nothing_written: NothingWritten
+) -> None:
+    dcs.add(T0, 1, 2)
+    dcs.add(T0, 3, 4)
+    name = f"pixel_gain/{T0}-end/v0002"
+    with h5py.File(dcs.path, "r") as file:
+        address = h5py.h5o.get_info(file[name].id).addr
+    content = bytearray(dcs.path.read_bytes())
+    content[address : address + 8] = b"\xa5" * 8
+    dcs.path.write_bytes(content)
+    with nothing_written():
+        (entry,) = dcs.bring_in("--skip-bad")["entries"]
+    assert entry["status"] == "refused"
+    assert f"is damaged: /{name} cannot be opened" in entry["reason"]
+    assert answer(store_dir, T0) is None
+
+
+def test_a_link_that_leads_nowhere_is_refused(dcs: Dcs, nothing_written: NothingWritten) -> None:
+    dcs.add(T0, 1, 2)
+    with h5py.File(dcs.path, "a") as file:
+        file[f"pixel_gain/{T0}-end/v0002"] = h5py.SoftLink("/pixel_gain/0-end/v0001")
+    with nothing_written():
+        report = dcs.bring_in(exit_code=2)
+    (fault,) = [entry for entry in report["entries"] if "leads nowhere" in entry["reason"]]
+    assert fault["status"] == "refused"
+
+
+def test_a_file_named_after_another_detector_is_refused(
+    dcs: Dcs, nothing_written: NothingWritten
+) -> None:
+    dcs.add(T0, 1, 2)
+    dcs.path = dcs.path.rename(dcs.path.with_name(f"jungfrau-{FB}.h5"))
+    with nothing_written():
+        report = dcs.bring_in(exit_code=2)
+    (fault,) = [entry for entry in report["entries"] if "/detid" in entry["reason"]]
+    assert fault["status"] == "refused"
+    assert PAIR in fault["reason"]
+    assert FB in fault["reason"]
+
+
+def test_a_file_that_psana_does_not_find_by_name_is_taken_and_said(
+    dcs: Dcs, store_dir: Path
+) -> None:
+    dcs.add(T0, 1, 2)
+    dcs.path = dcs.path.rename(dcs.path.with_name("constants.h5"))
+    report = dcs.bring_in()
+    (notice,) = [entry for entry in report["entries"] if entry["status"] == "ignored"]
+    assert notice["reason"] == "psana will not find it under this name, constants.h5"
+    assert same(answer(store_dir, T0), stored(1, 2))

@@ -19,6 +19,11 @@ from conftest import RunsProgram
 from dcs_oracle import everything, legacy_get
 from legacy_oracle import find_calib_file, load_txt
 from panelcal.cli.legacy import constants_program
+from panelcal.domain.digest import digest_of
+from panelcal.services.assemble import kinds_of
+from panelcal.services.dcs_values import read_dcs_contents
+from panelcal.services.export import answer_for, provenance_of
+from panelcal.storage.store import OpenStore
 
 DATASET = "exp=xcsls3716:run=631"
 SOURCE = "XcsEndstation.0:Jungfrau.0"
@@ -274,6 +279,22 @@ def test_provenance_is_in_attributes_of_the_version(panelcal: RunsProgram, work:
                 }
                 for panel in resolved["panels"]
             ]
+
+
+def test_provenance_of_a_version_is_read_back_and_is_none_where_it_does_not_fit(
+    panelcal: RunsProgram, store: OpenStore, work: Path
+) -> None:
+    assert panelcal("export", DATASET, "--dcs", H5).exit_code == 0
+    with h5py.File(work / H5, "a") as file:
+        del file[f"pixel_gain/{BEGIN}-end/v0001"].attrs["panelcal_version"]
+    detector_type, answer = kinds_of(store), answer_for(store, DATASET, None)
+    contents = read_dcs_contents(work / H5, detector_type, digest_of)
+    found = {one.version.ctype: one for one in contents.values.values()}
+    offset = detector_type.kind("pixel_offset")
+    assert found["pixel_offset"].provenance == provenance_of(answer.resolution, offset)
+    assert found["pixel_offset"].notices == ()
+    assert found["pixel_gain"].provenance is None
+    assert found["pixel_gain"].notices == ("what it says of itself cannot be read",)
 
 
 def test_a_new_assignment_adds_a_range_and_leaves_the_former_as_it_is(

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -574,7 +576,7 @@ UNREADABLE: dict[str, tuple[Callable[[Path, Array], object], str]] = {
         lambda path, values: write_text(path, values, "%.4f", "complex64"),
         "complex64, no real numbers",
     ),
-    "a directory": (lambda path, _: path.mkdir(), "cannot be read: Is a directory"),
+    "a directory": (lambda path, _: path.mkdir(), "it is no regular file"),
     "a link to nowhere": (lambda path, _: path.symlink_to("gone"), "No such file"),
 }
 
@@ -622,6 +624,41 @@ def test_a_directory_that_nobody_may_read_is_told_and_the_rest_is_judged(
     files = site.report(exit_code=5)["files"]
     assert [file["state"] for file in files] == ["unreadable", "ok"]
     assert files[0]["notes"] == ["the directory cannot be read: Permission denied"]
+
+
+def bind(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        # By a short name: the path of a socket has at most 107 bytes.
+        before = Path.cwd()
+        os.chdir(path.parent)
+        try:
+            server.bind(path.name)
+        finally:
+            os.chdir(before)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, bind, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_regular_file_is_never_opened(
+    site: Site, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+) -> None:
+    """Somebody who opens a pipe for reading waits for ever."""
+    site.run(1)
+    site.deploy()
+    path = site.folder() / "1-end.data"
+    path.unlink()
+    make(path)
+    opened = Path.open
+
+    def guarded(self: Path, *arguments: Any, **named: Any) -> Any:
+        if self == path:
+            msg = "it was opened"
+            raise AssertionError(msg)
+        return opened(self, *arguments, **named)
+
+    monkeypatch.setattr(Path, "open", guarded)
+    file = site.only(exit_code=5)
+    assert (file["state"], file["runs"]) == ("unreadable", [1])
+    assert told(file) == "it is no regular file"
 
 
 def test_a_file_that_nobody_may_read_is_unreadable(
@@ -785,7 +822,7 @@ def test_an_experiment_that_the_store_does_not_know_is_judged_by_its_values(site
     }
 
 
-def test_other_types_backups_and_misplaced_trees_are_left_alone(site: Site) -> None:
+def test_other_types_and_backups_are_left_alone(site: Site) -> None:
     site.run(631)
     site.deploy()
     before = site.report()
@@ -797,10 +834,96 @@ def test_other_types_backups_and_misplaced_trees_are_left_alone(site: Site) -> N
     pedestals.mkdir()
     (pedestals / "10000-end.data").write_text("1 2 3")
     (site.folder().parents[1] / "README").write_text("no source")
-    misplaced = site.root / "MFX" / "xcsls3716" / "calib" / GROUP / SOURCE / "pixel_gain"
-    misplaced.mkdir(parents=True)
-    (misplaced / "1-end.data").write_text("1 2 3")
     assert site.report() == before
+
+
+def looks_in(site: Site, calib: str) -> str:
+    return f"neither psana nor the deploy job looks here, but in {site.root / calib}"
+
+
+def test_a_tree_below_the_lower_case_instrument_is_judged_where_it_is_and_fails(
+    site: Site,
+) -> None:
+    """Newer path helpers use lower-case instruments (spec §8)."""
+    site.run(631)
+    site.deploy()
+    (site.root / "XCS").rename(site.root / "xcs")
+    for options in ((), ("--experiment", "xcsls3716")):
+        report = site.report(*options, exit_code=4)
+        assert [file["state"] for file in report["files"]] == ["missing"] * 4
+        found = {
+            file["path"]: file for file in report["files"] if "/xcs/xcsls3716/" in file["path"]
+        }
+        for kind in STEMS:
+            path = site.root / "xcs" / site.folder(kind).relative_to(site.root / "XCS")
+            file = found[str(path / "631-end.data")]
+            assert (file["kind"], file["holds"]) == (kind, ["M068@1", "M088@1"])
+            assert file["runs"] == []
+            assert file["notes"] == [looks_in(site, "XCS/xcsls3716/calib")]
+
+
+def test_files_below_what_is_no_experiment_are_told(site: Site) -> None:
+    site.run(631)
+    site.deploy()
+    folder = site.root / "XX" / "ab" / "calib" / GROUP / SOURCE / "pixel_gain"
+    write_text(folder / "1-end.data", site.values("pixel_gain", "M044"), "%.4f")
+    file = site.gains(exit_code=4)["1-end.data"]
+    assert (file["state"], file["experiment"], file["holds"]) == ("missing", "ab", ["M044@1"])
+    assert file["notes"] == [looks_in(site, "AB/ab/calib")]
+
+
+def test_what_nobody_looks_for_has_its_own_faults_besides(site: Site) -> None:
+    site.run(5)
+    site.deploy()
+    folder = site.root / "MFX" / "xcsls3716" / "calib" / GROUP / SOURCE / "pixel_gain"
+    values = site.values("pixel_gain", "M068", "M088")
+    for name in ("1-7.data", "1-3.data", "4-7.data"):
+        write_text(folder / name, values, "%.4f")
+    write_text(folder / "8-end.data", values * 2, "%.4f")
+    (folder / "9-end.data").write_text("1 2 3")
+    (folder / "10000-end.data").write_text("1 2 3")
+    gains = site.gains(exit_code=5)
+    assert {name: file["state"] for name, file in gains.items()} == {
+        "5-end.data": "ok",
+        "1-7.data": "missing",
+        "1-3.data": "missing",
+        "4-7.data": "missing",
+        "8-end.data": "unknown",
+        "9-end.data": "unreadable",
+        "10000-end.data": "crashes the finder",
+    }
+    for name in gains.keys() - {"5-end.data"}:
+        assert gains[name]["notes"][0] == looks_in(site, "XCS/xcsls3716/calib")
+        assert gains[name]["runs"] == []
+
+
+def test_what_is_gone_from_a_place_where_nobody_looks_is_not_missed(site: Site) -> None:
+    site.run(631)
+    site.deploy()
+    astray = site.root / "xcs" / "xcsls3716" / "calib"
+    site.does("export", "exp=xcsls3716:run=631", "--calib-dir", astray, "--deploy")
+    assert site.report(exit_code=4)["counts"]["missing"] == 2
+    for path in list(astray.rglob("631-end.data")):
+        path.unlink()
+    assert {file["state"] for file in site.report()["files"]} == {"ok"}
+
+
+@pytest.mark.parametrize(("link", "to"), [("xcs", "XCS"), ("MFX/alias", "../XCS/xcsls3716")])
+def test_a_link_to_where_psana_looks_is_no_other_place(site: Site, link: str, to: str) -> None:
+    site.run(631)
+    site.deploy()
+    before = site.report()
+    (site.root / link).parent.mkdir(exist_ok=True)
+    (site.root / link).symlink_to(to)
+    assert site.report() == before
+
+
+def test_a_tree_of_the_lower_case_instrument_behind_a_link_is_well(site: Site) -> None:
+    site.run(631)
+    site.deploy()
+    (site.root / "XCS").rename(site.root / "xcs")
+    (site.root / "XCS").symlink_to("xcs")
+    assert {file["state"] for file in site.report()["files"]} == {"ok"}
 
 
 @pytest.mark.parametrize("how", ["link", "relative", "dots", "slash"])

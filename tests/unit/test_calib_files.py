@@ -176,6 +176,25 @@ def test_only_what_jobs_left_below_the_root_is_removed(tmp_path: Path) -> None:
     assert all((path / "file").exists() for path in others)
 
 
+def test_a_directory_that_may_not_be_looked_into_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "closed" / "b"
+    target.mkdir(parents=True)
+    stale = tmp_path / f"{JOB_PREFIX}x"
+    stale.mkdir()
+    real = Path.glob
+
+    def glob(path: Path, pattern: str) -> Iterator[Path]:
+        if path != tmp_path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return iter(list(real(path, pattern)))
+
+    monkeypatch.setattr(Path, "glob", glob)
+    remove_stale_staging([target], tmp_path)
+    assert not stale.exists()
+
+
 def test_history_that_is_a_directory_is_refused(tmp_path: Path) -> None:
     require_open(tmp_path / "to" / "come")
     (tmp_path / "HISTORY").mkdir()

@@ -5,13 +5,17 @@ import re
 import pytest
 
 from panelcal.errors import IntegrityError
-from panelcal.exporters.calib_plan import Plan, Step, Wanted, own_name, plan_files
+from panelcal.exporters import calib_dir, calib_plan
+from panelcal.exporters.calib_dir import RunRange, choose_file, parse_file_name
+from panelcal.exporters.calib_plan import Finder, Plan, Step, Wanted, own_name, plan_files
 
 
 def plan(
     wanted: dict[int, str | None], present: dict[str, str], fixed: dict[str, str] | None = None
 ) -> Plan:
-    return plan_files([Wanted(*item) for item in wanted.items()], present, fixed or {})
+    """Plan with contents of a letter; ``AB`` is a file that holds A and, alike, B."""
+    held = {name: frozenset(content) for name, content in present.items()}
+    return plan_files([Wanted(*item) for item in wanted.items()], held, fixed or {})
 
 
 def written(found: Plan) -> dict[str, str | None]:
@@ -40,12 +44,28 @@ def test_what_is_read_already_is_not_written() -> None:
     assert written(plan({631: "A", 700: "B"}, present)) == {}
 
 
+def test_a_file_serves_every_content_that_it_holds() -> None:
+    assert written(plan({631: "A", 632: "B", 633: "A"}, {"0-end.data": "AB"})) == {}
+
+
+def test_what_is_alike_in_one_file_is_alike_in_the_next() -> None:
+    found = plan({600: "C", 631: "A", 632: "B", 633: None}, {"0-end.data": "AB"})
+    assert written(found) == {"600-end.data": None, "631-end.data": None}
+
+
+def test_runs_above_9999_may_share_a_file_of_contents_that_are_alike() -> None:
+    assert written(plan({5: "C", 9999: "A", 10000: "B"}, {"0-end.data": "AB"})) == {
+        "5-end.data": None,
+        "9999-end.data": None,
+    }
+
+
 def test_a_stale_file_is_replaced_under_its_name() -> None:
-    assert written(plan({631: "A"}, {"631-end.data": "old"})) == {"631-end.data": None}
+    assert written(plan({631: "A"}, {"631-end.data": "o"})) == {"631-end.data": None}
 
 
 def test_a_run_without_constants_gets_a_copy_of_what_a_new_file_takes_from_it() -> None:
-    found = plan({631: "A", 632: None, 633: "A"}, {"0-end.data": "old"})
+    found = plan({631: "A", 632: None, 633: "A"}, {"0-end.data": "o"})
     assert found.steps == [
         Step(631, "631-end.data", None),
         Step(632, "632-end.data", "0-end.data"),
@@ -60,13 +80,13 @@ def test_a_run_that_read_nothing_gets_no_copy() -> None:
 
 
 def test_a_run_that_reads_a_bounded_file_needs_no_copy() -> None:
-    found = plan({600: "A", 631: None}, {"0-end.data": "old", "620-640.data": "old"})
+    found = plan({600: "A", 631: None}, {"0-end.data": "o", "620-640.data": "o"})
     assert written(found) == {"600-end.data": None}
     assert found.reads[631] == "620-640.data"
 
 
 def test_a_run_after_a_bounded_file_gets_its_own() -> None:
-    found = plan({640: "old", 641: "A"}, {"620-640.data": "old"})
+    found = plan({640: "o", 641: "A"}, {"620-640.data": "o"})
     assert written(found) == {"641-end.data": None}
 
 
@@ -89,20 +109,20 @@ def test_runs_above_9999_that_are_to_read_different_constants_are_all_blocked() 
 
 
 def test_a_run_above_9999_keeps_what_it_reads_and_blocks_the_others_there() -> None:
-    found = plan({9999: "A", 10000: None}, {"0-end.data": "old"})
+    found = plan({9999: "A", 10000: None}, {"0-end.data": "o"})
     assert sorted(found.blocked) == [9999]
 
 
 @pytest.mark.parametrize("shadowing", ["631-640.data", "631-9998.data", "0631-0631.data"])
 def test_a_file_that_would_be_read_instead_blocks_the_run_and_is_told(shadowing: str) -> None:
-    found = plan({631: "A", 650: "A"}, {shadowing: "old"})
+    found = plan({631: "A", 650: "A"}, {shadowing: "o"})
     assert sorted(found.blocked) == [631]
     assert shadowing in found.blocked[631]
 
 
 @pytest.mark.parametrize("twin", ["0631-end.data", "631-9999.data", "00631-09999.data"])
 def test_the_same_range_written_differently_blocks_the_run_and_is_told(twin: str) -> None:
-    assert twin in plan({631: "A"}, {twin: "old"}).blocked[631]
+    assert twin in plan({631: "A"}, {twin: "o"}).blocked[631]
     assert written(plan({631: "A", 632: "A"}, {twin: "A"})) == {}
 
 
@@ -128,3 +148,34 @@ def test_a_name_that_crashes_the_finder_refuses_the_directory(killer: str) -> No
 def test_a_choice_that_is_left_to_the_directory_is_refused() -> None:
     with pytest.raises(IntegrityError, match="for the same runs"):
         plan({631: "A"}, {"0-end.data": "A", "00-end.data": "A"})
+
+
+def test_the_plan_says_what_was_read_before() -> None:
+    found = plan({631: "A", 632: None, 700: "B"}, {"700-end.data": "B"})
+    assert found.read_before == {631: None, 632: None, 700: "700-end.data"}
+
+
+@pytest.mark.parametrize("run", [0, 4, 5, 6, 7, 8, 9999, 12000])
+def test_the_finder_parsed_once_chooses_as_the_finder_does(run: int) -> None:
+    names = ["5-end.data", "5-7.data", "006-6.data", "0-3.data", "8-2.data", "HISTORY", "9-x.dat"]
+    assert Finder(names).choose(run) == choose_file(names, run)
+
+
+def test_each_name_is_parsed_a_few_times_however_many_runs_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parsed: list[str] = []
+
+    def counted(name: str) -> RunRange | None:
+        parsed.append(name)
+        return parse_file_name(name)
+
+    for module in (calib_dir, calib_plan):
+        monkeypatch.setattr(module, "parse_file_name", counted)
+    count = 300
+    found = plan(
+        {run: "AB"[run % 2] for run in range(count)},
+        {f"{run}-end.data": "o" for run in range(count)},
+    )
+    assert len(found.steps) == count
+    assert len(parsed) < 10 * count

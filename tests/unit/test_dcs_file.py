@@ -1,5 +1,6 @@
 """Reading DCS files: what legacy readers take, and what they would not see or fail on."""
 
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -202,8 +203,34 @@ def test_the_detector_id_is_known_whatever_python_3_made_of_it(one: Path, writte
     assert read_dcs_file(one).detector == DETECTOR
 
 
-def test_a_detector_id_is_not_taken_from_the_name_where_the_file_has_one(one: Path) -> None:
-    assert read_dcs_file(one.rename(one.with_name("jungfrau-other.h5"))).detector == DETECTOR
+@pytest.mark.parametrize("written", [DETECTOR, f"b'{DETECTOR}'"])
+@pytest.mark.parametrize("named", ["1-2-3", DETECTOR.partition("_")[0], f"{DETECTOR}_1-2-3"])
+def test_a_file_named_after_another_detector_than_it_says_has_a_fault(
+    one: Path, named: str, written: str
+) -> None:
+    changed(one, "detid", np.array([written.encode()]))
+    file = read_dcs_file(one.rename(one.with_name(f"jungfrau-{named}.h5")))
+    assert file.detector == DETECTOR
+    said = f"/detid is '{DETECTOR}', the file's name says '{named}': psana would read it"
+    assert [fault.startswith(said) for fault in file.faults] == [True]
+    assert len(file.notices) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["constants.h5", "jungfrau-other.h5", "jungfrau-1-2.h5", f"jungfrau-{DETECTOR}.h5.bak"]
+)
+def test_under_a_name_of_no_detector_psana_does_not_find_a_file(one: Path, name: str) -> None:
+    path = one.rename(one.with_name(name))
+    file = read_dcs_file(path)
+    assert (file.detector, file.faults) == (DETECTOR, ())
+    assert file.notices == (f"{path}: psana will not find it under this name, {name}",)
+
+
+def test_a_file_without_panel_ids_is_found_under_its_own_name(path: Path) -> None:
+    by_source = path.with_name("jungfrau-XcsEndstation.0-Jungfrau.0.h5")
+    legacy_add(by_source, "pixel_gain", 100.0, values(1))
+    file = read_dcs_file(by_source)
+    assert (file.detector, file.notices) == ("XcsEndstation.0-Jungfrau.0", ())
 
 
 def test_a_missing_version_dataset_is_recovered_and_flagged(one: Path) -> None:
@@ -332,6 +359,147 @@ def test_a_truncated_file_is_damaged(one: Path, kept: int) -> None:
     one.write_bytes(one.read_bytes()[:kept])
     with pytest.raises(IntegrityError, match="is damaged"):
         read_dcs_file(one)
+
+
+def spoiled(path: Path, name: str) -> None:
+    """Damage the header of one object, as HDF5 says: bad object header version number."""
+    with h5py.File(path, "r") as file:
+        address = h5py.h5o.get_info(file[name].id).addr
+    content = bytearray(path.read_bytes())
+    assert content[address] == 1
+    content[address] = 0xA5
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "detid",
+        "_history",
+        "pixel_gain",
+        "pixel_offset",
+        "pixel_gain/200-end",
+        "pixel_gain/200-end/begin",
+        "pixel_gain/200-end/end",
+        "pixel_gain/100-end/versdef",
+        "pixel_gain/100-end/_parameters/run",
+        "pixel_gain/100-end/v0002",
+        "pixel_gain/100-end/v0002/version",
+        "pixel_gain/100-end/v0002/tsprod",
+        "pixel_gain/100-end/v0002/data",
+    ],
+)
+def test_what_cannot_be_opened_is_damage_and_never_taken_as_absent(one: Path, name: str) -> None:
+    legacy_add(one, "pixel_gain", 100.0, values(2))
+    legacy_add(one, "pixel_gain", 200.0, values(3))
+    legacy_add(one, "pixel_offset", 100.0, values(4))
+    spoiled(one, name)
+    with pytest.raises(IntegrityError, match=f"is damaged: /{name} cannot be opened: ") as refused:
+        read_dcs_file(one)
+    assert "bad object header version number" in refused.value.message
+    assert refused.value.hint == "restore it from a backup"
+
+
+def test_a_name_that_is_there_twice_is_damage(one: Path) -> None:
+    legacy_add(one, "pixel_gain", 100.0, values(2))
+    content = one.read_bytes()
+    assert content.count(b"v0002") == 1
+    one.write_bytes(content.replace(b"v0002", b"v0001"))
+    with pytest.raises(IntegrityError, match="/pixel_gain/100-end/v0001 is there twice"):
+        read_dcs_file(one)
+
+
+NOWHERE = {
+    "soft": h5py.SoftLink("/pixel_gain/50-end"),
+    "in a circle": h5py.SoftLink("."),
+    "external": h5py.ExternalLink("gone.h5", "/"),
+}
+
+
+@pytest.mark.parametrize("kind", NOWHERE)
+@pytest.mark.parametrize(
+    "place",
+    [
+        "pixel_offset",
+        "remark",
+        "pixel_gain/300-end",
+        "pixel_gain/100-end/v0002",
+        "pixel_gain/100-end/end",
+        "pixel_gain/100-end/_history/1520000009.0",
+        "pixel_gain/100-end/v0001/tsprod",
+    ],
+)
+def test_a_link_that_leads_nowhere_is_a_fault(one: Path, place: str, kind: str) -> None:
+    link = h5py.SoftLink(f"/{place}") if kind == "in a circle" else NOWHERE[kind]
+    with h5py.File(one, "r+") as file:
+        if file.get(place, getlink=True) is not None:
+            del file[place]
+        file[place] = link
+    read = read_dcs_file(one)
+    assert read.faults == (f"/{place} is a link that leads nowhere",)
+    assert read.notices == (f"{one}: {read.faults[0]}",)
+
+
+def test_what_a_link_leads_to_is_known_by_the_name_of_the_link(one: Path) -> None:
+    other = one.with_name("jungfrau-1-2-3.h5")
+    legacy_add(other, "pixel_gain", 100.0, values(7))
+    with h5py.File(one, "r+") as file:
+        file["pixel_gain/100-end/v0002"] = h5py.ExternalLink(
+            other.name, "/pixel_gain/100-end/v0001"
+        )
+        file["pixel_gain/200-end"] = h5py.SoftLink("/pixel_gain/100-end")
+    assert same(one, 100) == 7
+    read = read_dcs_file(one)
+    found = [(version.range_name, version.name) for version in read.versions]
+    assert found == [(span, name) for span in ("100-end", "200-end") for name in ("v0001", "v0002")]
+    assert [load_version(read, version).flat[0] for version in read.versions] == [1, 7, 1, 7]
+
+
+def damaged(content: bytes, draw: random.Random) -> bytes:
+    """Change some bytes, most of them where a file is not zero, or a whole stretch."""
+    places = [place for place, byte in enumerate(content) if byte]
+    spoilt = bytearray(content)
+    if draw.random() < 0.1:
+        first = draw.randrange(len(content))
+        chosen = list(range(first, min(first + 300, len(content))))
+    else:
+        chosen = draw.choices(places, k=draw.choice([1, 1, 2, 5]))
+    for place in chosen:
+        spoilt[place] ^= draw.randrange(1, 256)
+    return bytes(spoilt)
+
+
+# What h5py and numpy raise on damage depends on which byte is wrong.
+LEGACY_FAILS = (
+    *(LegacyReaderFailedError, ArithmeticError, AttributeError, LookupError),
+    *(MemoryError, OSError, RuntimeError, TypeError, ValueError),
+)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damage_never_changes_an_answer_without_a_word(path: Path, seed: int) -> None:
+    for number in (1, 2, 3):
+        legacy_add(path, "pixel_gain", 100.0, values(number)[:1, :1, :2, :2])
+    legacy_add(path, "pixel_gain", 200.0, values(4)[:1, :1, :2, :2], end=300.0)
+    content, draw = path.read_bytes(), random.Random(seed)
+    compared = 0
+    for _ in range(60):
+        path.write_bytes(damaged(content, draw))
+        for time in (99, 100, 200, 301):
+            try:
+                theirs = legacy_get(path, "pixel_gain", time)
+            except LEGACY_FAILS:
+                continue
+            try:
+                ours, told = taken(path, time), read_dcs_file(path).notices
+            except (IntegrityError, InvalidInputError):
+                continue
+            compared += 1
+            alike = (ours is None) is (theirs is None)
+            if alike and ours is not None and theirs is not None:
+                alike = ours.tobytes() == theirs.tobytes()
+            assert alike or told
+    assert compared > 20
 
 
 def test_a_file_that_another_program_writes_is_a_conflict(one: Path) -> None:

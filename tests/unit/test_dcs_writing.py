@@ -447,6 +447,28 @@ def test_a_file_that_legacy_readers_fail_on_is_not_added_to(legacy: Path, name: 
     assert legacy.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["pixel_gain/100-end", "pixel_gain/100-end/v0001"])
+def test_a_file_with_a_group_that_cannot_be_opened_is_not_added_to(legacy: Path, name: str) -> None:
+    with h5py.File(legacy, "r") as file:
+        address = h5py.h5o.get_info(file[name].id).addr
+    content = bytearray(legacy.read_bytes())
+    content[address] = 0xA5
+    before = bytes(content)
+    legacy.write_bytes(before)
+    with pytest.raises(IntegrityError, match=f"is damaged: /{name} cannot be opened"):
+        add(legacy, constants(1, 200))
+    assert (legacy.read_bytes(), left_in(legacy.parent)) == (before, [FILE_NAME])
+
+
+def test_a_file_with_a_link_that_leads_nowhere_is_not_added_to(legacy: Path) -> None:
+    with h5py.File(legacy, "r+") as file:
+        file["pixel_gain/100-end/v0003"] = h5py.SoftLink("/pixel_gain/50-end/v0001")
+    before = legacy.read_bytes()
+    with pytest.raises(IntegrityError, match=r"v0003 is a link that leads nowhere"):
+        add(legacy, constants(1))
+    assert legacy.read_bytes() == before
+
+
 @pytest.mark.parametrize("size", [3000, -1])
 def test_a_damaged_file_is_not_added_to(legacy: Path, size: int) -> None:
     legacy.write_bytes(legacy.read_bytes()[:size])

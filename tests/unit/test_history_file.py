@@ -2,14 +2,16 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from legacy_oracle import parse_history
+from panelcal.errors import InvalidInputError
 from panelcal.exporters.history_file import (
     append_history,
     history_record,
@@ -92,6 +94,18 @@ def test_what_is_written_is_one_line_that_is_read_back(
     assert parse_history(line)["cmt"] == f"panelcal-token={token}"
 
 
+@pytest.mark.parametrize("text", ["/data/100%25/store", "/100%/a", "%", "%%41", "/a%20b c"])
+def test_percent_signs_come_back_as_they_are(text: str) -> None:
+    line = history_record(
+        Path("/c/631-end.data"), text, "pixel_gain", Environment(text, text, text),
+        "2026-02-01T10:11:12", "panelcal-kept-for-run=631",
+    )  # fmt: skip
+    record = parse_record(line)
+    assert record is not None
+    assert (record.copy_of, record.user, record.host) == (text, text, text)
+    assert {unquote(parse_history(line)[key]) for key in ("copy_of", "user", "host")} == {text}
+
+
 def test_only_panelcals_own_records_are_unquoted() -> None:
     record = parse_record("file:1-end.data copy_of:/a%20b cmt:mine")
     assert record is not None
@@ -108,6 +122,17 @@ def test_the_last_record_of_a_file_counts(tmp_path: Path) -> None:
 
 def test_no_file_has_no_records(tmp_path: Path) -> None:
     assert read_history(tmp_path) == {}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_regular_file_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "HISTORY")
+    # Somebody who opens a pipe for reading waits for ever.
+    monkeypatch.setattr(Path, "read_bytes", None)
+    with pytest.raises(InvalidInputError, match="HISTORY cannot be read: it is no regular file"):
+        read_history(tmp_path)
 
 
 @pytest.mark.usefixtures("umask")

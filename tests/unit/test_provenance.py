@@ -1,22 +1,25 @@
-"""What panelcal writes into text arrays about their values, and reads back."""
+"""What panelcal writes into text arrays and DCS files about their values, and reads back."""
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from panelcal.exporters.provenance import (
-    Header,
     PanelProvenance,
     Provenance,
+    from_attributes,
     parse_provenance,
     provenance_comments,
-    read_header,
-    read_provenance,
+    to_attributes,
 )
 from panelcal.exporters.text_array import Environment, header_lines
+from panelcal.exporters.text_header import Header, read_header, read_provenance
 
 PANEL = PanelProvenance("171113-154920171025-3d00fb", "M044", 2, "20180306000000", "ab" * 32)
 FIRST = Provenance(
@@ -35,7 +38,7 @@ panels = st.builds(
     panel=st.one_of(st.none(), words.filter(lambda word: word != "-")),
     module=words,
     revision=st.integers(1, 999),
-    start=st.one_of(st.none(), words),
+    valid_from=st.one_of(st.none(), words),
     digest=digests,
 )
 provenances = st.builds(
@@ -105,3 +108,94 @@ def test_no_text_array_has_no_header_of_panelcal(tmp_path: Path, content: bytes)
     path = tmp_path / "file"
     path.write_bytes(content)
     assert read_header(path) is None
+
+
+def test_the_attributes_are_those_of_the_first_release() -> None:
+    attributes = to_attributes(FIRST)
+    panels = attributes.pop("panels")
+    assert attributes == {
+        "version": "0.1.0",
+        "token": "52f56dc8d9aaa998",
+        "detector": FIRST.detector,
+        "at": "20180419000000",
+        "policy": "strict",
+    }
+    assert panels == (
+        f'[{{"panel": "{PANEL.panel}", "module": "M044", "revision": 2, '
+        f'"valid_from": "20180306000000", "digest": "{"ab" * 32}"}}, '
+        f'{{"panel": "-1-2", "module": "M0_68", "revision": 1, '
+        f'"valid_from": null, "digest": "{"0" * 64}"}}]'
+    )
+
+
+texts = st.text(min_size=1, max_size=20)
+
+
+@given(
+    provenance=provenances,
+    asked=texts,
+    panel=st.builds(
+        PanelProvenance,
+        panel=st.none() | texts,
+        module=texts,
+        revision=st.integers(min_value=1),
+        valid_from=st.none() | texts,
+        digest=digests,
+    ),
+)
+def test_attributes_are_read_back_whatever_was_asked(
+    provenance: Provenance, asked: str, panel: PanelProvenance
+) -> None:
+    written = replace(provenance, asked=asked, panels=(*provenance.panels, panel))
+    attributes = to_attributes(written)
+    assert from_attributes(attributes) == written
+    assert all(text.isascii() for text in (attributes["panels"], attributes["token"]))
+
+
+def of_panel(**changed: Any) -> Callable[[dict[str, str]], dict[str, str]]:
+    """Change what the attributes say of the second panel."""
+
+    def change(attributes: dict[str, str]) -> dict[str, str]:
+        panels = json.loads(attributes["panels"])
+        panels[1] |= changed
+        return attributes | {"panels": json.dumps(panels)}
+
+    return change
+
+
+def without(name: str) -> Callable[[dict[str, str]], dict[str, str]]:
+    return lambda said: {key: said[key] for key in said if key != name}
+
+
+ODD: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
+    "none": lambda _: {},
+    "one more": lambda said: said | {"mood": "good"},
+    **{f"no {name}": without(name) for name in to_attributes(FIRST)},
+    "an empty text": lambda said: said | {"detector": ""},
+    "a short token": lambda said: said | {"token": "52f56dc8d9aaa99"},
+    "a token of other digits": lambda said: said | {"token": "52F56DC8D9AAA998"},
+    "no JSON": lambda said: said | {"panels": "["},
+    "JSON without an end": lambda said: said | {"panels": "[" * 50_000},
+    "a number too long": lambda said: said | {"panels": "9" * 5_000},
+    "no list": lambda said: said | {"panels": "{}"},
+    "no panel": lambda said: said | {"panels": "[]"},
+    "no object": lambda said: said | {"panels": "[1]"},
+    "half a panel": lambda said: said | {"panels": '[{"panel": null}]'},
+    "more of a panel": of_panel(mood="good"),
+    "a panel that is a number": of_panel(panel=5),
+    "an empty panel": of_panel(panel=""),
+    "no module": of_panel(module=None),
+    "a start that is a number": of_panel(valid_from=20180306000000),
+    "an empty start": of_panel(valid_from=""),
+    "revision 0": of_panel(revision=0),
+    "a revision that is true": of_panel(revision=True),
+    "a revision that is text": of_panel(revision="1"),
+    "half a revision": of_panel(revision=1.5),
+    "a short digest": of_panel(digest="0" * 63),
+    "a digest and a line": of_panel(digest="0" * 64 + "\n"),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_attributes_of_which_one_does_not_fit_are_none_of_panelcals(what: str) -> None:
+    assert from_attributes(ODD[what](to_attributes(FIRST))) is None

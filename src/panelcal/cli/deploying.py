@@ -1,6 +1,6 @@
 """``deploy``: the job that keeps calib directories as the store says."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +12,7 @@ from panelcal.cli.output import progress, show_json, show_table
 from panelcal.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from panelcal.domain.served import JobReport, RunOutcome
+    from panelcal.domain.served import JobReport, RunOutcome, ServedFile
 
 
 def register(app: typer.Typer) -> None:
@@ -38,10 +38,12 @@ def deploy(
 ) -> None:
     """Let every registered run read what the store resolves for it.
 
-    Writes the fewest <run>-end.data files, one job at a time below a root.
-    What another registered run reads does not change. Exits with 0 if all runs
-    with a detector id are served, with 3 if some have no constants, with 4 if
-    something stands in the way of some, with 5 if constants are damaged.
+    Writes the fewest <run>-end.data files, one job at a time below a root. A run
+    that cannot be served keeps the content of the file that it reads; if it reads
+    none it falls under the file that begins before it, and the report says so.
+    Exits with 0 if all runs with a detector id or modules are served, with 3 if
+    some have no constants, with 4 if something stands in the way of some, with 5
+    if constants are damaged.
     """
     from panelcal.services.deploy_job import deploy_all
     from panelcal.services.export import Writing
@@ -95,10 +97,11 @@ def _new_files(outcomes: Iterable["RunOutcome"]) -> str:
     """Return the runs that files were written for, with the kinds unless it is all of them."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for outcome in outcomes:
+        files = outcome.files or ()
         for action in ("written", "kept", "recorded"):
-            kinds = [file.kind for file in outcome.files if file.action == action]
+            kinds = [file.kind for file in files if file.action == action]
             if kinds:
-                named = kinds if len(kinds) < len(outcome.files) else []
+                named = kinds if len(kinds) < len(files) else []
                 groups.setdefault((action, *named), []).append(outcome.run.dataset.run)
     told = []
     # Written comes before recorded and kept, all kinds before one.
@@ -121,15 +124,29 @@ def _causes(outcomes: Iterable["RunOutcome"]) -> dict[tuple[str, ...], list[int]
         # The first of several lines tells the time of this run alone.
         first, *rest = outcome.reason.splitlines()
         told = [line.strip() for line in rest or [first]]
-        heading = (str(outcome.status), *_place(outcome), *told, f"psana reads {_reads(outcome)}")
+        heading = (str(outcome.status), *_place(outcome), *told, *_reads(outcome))
         causes.setdefault(heading, []).append(outcome.run.dataset.run)
     return causes
 
 
-def _reads(outcome: "RunOutcome") -> str:
-    """Return the files that a run reads: one name where it is the same for all kinds."""
-    names = {file.kind: Path(file.path).name for file in outcome.files}
-    if len(set(names.values())) == 1 and len(outcome.files) > 1:
+def _reads(outcome: "RunOutcome") -> list[str]:
+    """Say what a run reads, as far as that is known."""
+    if outcome.files is None:
+        return []
+    new = [file for file in outcome.files if file.action == "taken over"]
+    old = [file for file in outcome.files if file.action != "taken over"]
+    told = []
+    if old or not new:
+        told.append(f"psana reads {_names(old, outcome.files)}")
+    if new:
+        told.append(f"psana now reads {_names(new, outcome.files)}, which begins before it")
+    return told
+
+
+def _names(files: Sequence["ServedFile"], all_files: Sequence["ServedFile"]) -> str:
+    """Return the names of files: one where it is the same for all kinds."""
+    names = {file.kind: Path(file.path).name for file in files}
+    if len(set(names.values())) == 1 and len(files) == len(all_files) > 1:
         return next(iter(names.values()))
     return ", ".join(f"{name} ({kind})" for kind, name in names.items()) or "nothing"
 

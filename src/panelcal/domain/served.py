@@ -8,6 +8,7 @@ from typing import Any
 
 from panelcal.domain.runs import Run
 from panelcal.domain.text import count_of
+from panelcal.errors import PanelcalError
 
 
 class RunStatus(StrEnum):
@@ -16,7 +17,7 @@ class RunStatus(StrEnum):
     SERVED = "served"
     """The files that the finder picks held its constants already."""
     WRITTEN = "written"
-    """At least one file was written for it; now it is served."""
+    """At least one of the files that it reads was written; now it is served."""
     NO_CONSTANTS = "no constants"
     """The store has no answer for it."""
     BLOCKED = "blocked"
@@ -24,7 +25,7 @@ class RunStatus(StrEnum):
     DAMAGED = "damaged"
     """A payload of its constants is missing or damaged."""
     SKIPPED = "skipped"
-    """It is registered without a detector id."""
+    """It is registered with neither a detector id nor modules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,12 @@ class ServedFile:
     path : str
         The file.
     action : str
-        ``unchanged``; ``written``; ``recorded`` for a file that a killed job had
-        put in place and not put on record; ``kept`` for a copy of what the run
-        read before, made so that another run's file does not take over.
+        ``unchanged``; ``written``; ``shared`` if it was written for an earlier run
+        and holds what this one is to read; ``recorded`` for a file that a killed job
+        had put in place and not put on record; ``kept`` for a copy of what the run
+        read before, made so that another run's file does not take over; ``taken
+        over`` if the run is not served, read nothing before, and now reads a file
+        that was written for an earlier one.
     """
 
     kind: str
@@ -62,15 +66,15 @@ class RunOutcome:
         Why, where it is not served; or what else is to be known.
     token : str or None
         Token of its constants.
-    files : tuple of ServedFile
-        What it reads.
+    files : tuple of ServedFile or None
+        What it reads; None where the directories leave it unknown.
     """
 
     run: Run
     status: RunStatus
     reason: str
     token: str | None
-    files: tuple[ServedFile, ...]
+    files: tuple[ServedFile, ...] | None
 
     @property
     def is_served(self) -> bool:
@@ -86,7 +90,8 @@ class RunOutcome:
             "reason": self.reason,
             "token": self.token,
             "files": [
-                {"kind": one.kind, "path": one.path, "action": one.action} for one in self.files
+                {"kind": one.kind, "path": one.path, "action": one.action}
+                for one in self.files or ()
             ],
         }
 
@@ -117,12 +122,12 @@ class JobReport:
     @property
     def changed_files(self) -> Sequence[ServedFile]:
         """The files that were put in place, or would be."""
-        files = [one for outcome in self.outcomes for one in outcome.files]
+        files = [one for outcome in self.outcomes for one in outcome.files or ()]
         return [one for one in files if one.action in {"written", "kept"}]
 
     @property
     def exit_code(self) -> int:
-        """0 if every run with a detector id is served, else the gravest of 3, 4, 5."""
+        """0 if every run with a detector id or modules is served, else the gravest of 3, 4, 5."""
         counts = self.counts
         if counts[RunStatus.DAMAGED]:
             return 5
@@ -154,3 +159,12 @@ class JobReport:
             "exit_code": self.exit_code,
             "runs": [outcome.document() for outcome in self.outcomes],
         }
+
+
+def reason_of(error: PanelcalError | OSError) -> str:
+    """Return what a report says of an error, in a line: what was found, and what to do."""
+    if isinstance(error, PanelcalError):
+        return f"{error.message}: {error.hint}" if error.hint else error.message
+    path = error.filename2 or error.filename
+    said = error.strerror or str(error)
+    return f"{path}: {said}" if path else said

@@ -5,7 +5,7 @@ import filecmp
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
@@ -45,8 +45,10 @@ def remove_stale_staging(target_dirs: Iterable[Path], root: Path) -> None:
     """
     places = {place for target in target_dirs for place in (target, *target.parents)}
     for directory in sorted(place for place in places if place.is_relative_to(root)):
-        for path in directory.glob(f"{JOB_PREFIX}*"):
-            shutil.rmtree(path, ignore_errors=True)
+        # What may not be looked into holds nothing of this user's jobs.
+        with suppress(PermissionError):
+            for path in directory.glob(f"{JOB_PREFIX}*"):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def require_open(type_dir: Path) -> None:

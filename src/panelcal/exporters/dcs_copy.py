@@ -14,7 +14,7 @@ from tempfile import mkstemp
 from typing import Any
 
 from panelcal.errors import ConflictError, IntegrityError
-from panelcal.exporters.dcs_file import opened, require_h5py
+from panelcal.exporters.dcs_open import opened, require_h5py
 from panelcal.exporters.permissions import Permissions, copy_permissions
 
 LIBRARIES = ("earliest", "v110")

@@ -22,7 +22,8 @@ from panelcal.exporters.dcs_constants import (
     require_own_name,
 )
 from panelcal.exporters.dcs_copy import LIBRARIES, replacing
-from panelcal.exporters.dcs_file import DcsFile, load_version, read_dcs_file, require_h5py
+from panelcal.exporters.dcs_file import DcsFile, load_version, read_dcs_file
+from panelcal.exporters.dcs_open import require_h5py
 from panelcal.exporters.dcs_versions import PROVENANCE, VERSION_NAME, DcsVersion, choose_version
 from panelcal.exporters.lock import locked
 from panelcal.exporters.permissions import LEGACY, Permissions
@@ -130,12 +131,12 @@ def add_constants(
 def _present(path: Path, detector: str) -> DcsFile:
     """Read the file that is there; refuse one that must not be added to."""
     present = read_dcs_file(path)
-    if present.faults:
-        msg = f"legacy readers fail on {path}: {present.faults[0]}"
-        raise IntegrityError(msg, "repair the file, or move it away; nothing was changed")
     if present.detector != detector:
         msg = f"{path} says that it is the file of detector {excerpt(present.detector)}"
         raise ConflictError(msg, "move it away; nothing was changed")
+    if present.faults:
+        msg = f"legacy readers fail on {path}: {present.faults[0]}"
+        raise IntegrityError(msg, "repair the file, or move it away; nothing was changed")
     return present
 
 

@@ -178,7 +178,7 @@ def read_text_array(path: Path) -> "np.ndarray[Any, Any]":
             # One line comes back with one dimension, whatever its header says.
             return array[0] if len(array) == 1 else array
         return array.reshape(shape)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, SyntaxError) as error:
         msg = f"{path} is not a text array: {error}"
         raise InvalidInputError(msg) from error
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,7 +24,12 @@ from panelcal.exporters.calib_files import (
 from panelcal.exporters.history_file import ANSWER_COMMENT, append_history, history_record
 from panelcal.services.assemble import assemble, kinds_of
 from panelcal.services.export import Answer, Writing, write_text
-from panelcal.storage.deployments import Deployment, add_deployment, latest_deployment
+from panelcal.storage.deployments import (
+    DeployedContent,
+    Deployment,
+    add_deployment,
+    deployed_contents,
+)
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
 
@@ -69,8 +74,8 @@ def deploy(
 
     All files are written under temporary names and read back before the first
     is put in place. A file that is replaced is kept beside it. Then HISTORY and
-    the store record what was done. A file that holds just this answer already
-    is left alone.
+    the store record what was done. A file that is on record with the same
+    payloads in the same number format is left alone.
 
     Parameters
     ----------
@@ -100,7 +105,9 @@ def deploy(
         Path(os.path.abspath(calib_dir)),  # noqa: PTH100 - links are kept as typed
         detector_type,
     )
-    wanted = [one for one in targets if not _holds_already(store, *one, answer, writing)]
+    with store.database.reading() as connection:
+        recorded = deployed_contents(connection, answer.run.dataset.experiment)
+    wanted = [one for one in targets if not _holds_already(recorded, *one, answer, writing)]
     written = write_files(store, answer, wanted, writing, progress)
     results = [
         written.get(kind.name)
@@ -179,16 +186,22 @@ def require_device(run: Run, device: str) -> None:
 
 
 def _holds_already(
-    store: OpenStore, kind: Kind, target: Path, answer: Answer, writing: Writing
+    recorded: Mapping[str, DeployedContent],
+    kind: Kind,
+    target: Path,
+    answer: Answer,
+    writing: Writing,
 ) -> bool:
-    """Say whether a file was deployed with this answer and is as it was written."""
-    with store.database.reading() as connection:
-        last = latest_deployment(connection, str(target))
-    if last is None or not target.is_file():
+    """Say whether a file is, byte by byte, one that was deployed with these payloads.
+
+    The token is not compared: strict and legacy policy have different ones for
+    the same payloads, and would replace each other's files for ever.
+    """
+    known = recorded.get(digest_of_file(target)) if target.is_file() else None
+    if known is None or known.kind != kind.name:
         return False
-    wanted = (answer.resolution.token, writing.number_format(kind))
-    same = (last.token, last.number_format) == wanted
-    return same and digest_of_file(target) == last.file_digest
+    payloads = tuple(panel.digests[kind.name] for panel in answer.resolution.panels)
+    return (known.digests, known.number_format) == (payloads, writing.number_format(kind))
 
 
 def digest_of_file(path: Path) -> str:
@@ -203,15 +216,16 @@ def _place_and_record(
     """Put files in place, all of them or none, and say so in the store and HISTORY.
 
     The unit of work is open before the first file appears: a store that cannot
-    be written refuses the deployment while nothing has changed.
+    be written refuses the deployment while nothing has changed. It ends before
+    they are there to stay: they are taken back if it cannot be committed.
     """
     local_time = writing.local_time(answer.resolution.zone)
     placed: list[Deployed] = []
     if not new:
         return {}
-    with store.database.writing() as connection:
-        at = recording_time(connection, writing.now)
-        try:
+    try:
+        with store.database.writing() as connection:
+            at = recording_time(connection, writing.now)
             for one, path in new:
                 kept = put_in_place(path, one.path, local_time, writing.permissions)
                 placed.append(replace(one, kept=kept))
@@ -219,10 +233,10 @@ def _place_and_record(
                 add_deployment(connection, deployment, answer.resolution)
             for one in placed:
                 tell_history(store, one, answer, writing, local_time)
-        except BaseException:
-            for one in reversed(placed):
-                take_back(one.path, one.kept)
-            raise
+    except BaseException:
+        for one in reversed(placed):
+            take_back(one.path, one.kept)
+        raise
     return {one.kind: one for one in placed}
 
 

@@ -1,14 +1,17 @@
-"""The registered runs of a deploy job, each with its answer, or why it has none."""
+"""The registered runs of a deploy job: the answer of each, its files, what became of it."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from panelcal.domain.kinds import DetectorType
+from panelcal.domain.kinds import DetectorType, Kind
 from panelcal.domain.runs import Run, nearest_names, parse_experiment
-from panelcal.domain.served import RunStatus
+from panelcal.domain.served import RunOutcome, RunStatus, ServedFile, reason_of
 from panelcal.errors import InvalidInputError, NotFoundError
+from panelcal.exporters.calib_plan import Plan, Step, own_name
 from panelcal.services.deploy import require_device
 from panelcal.services.export import Answer
 from panelcal.services.resolve import resolve_run
@@ -29,6 +32,8 @@ class Candidate:
         How it stands, and why.
     actions : dict of str to str
         What was done about each kind.
+    read_nothing : set of str
+        Kinds of which it read no file when the job began.
     """
 
     run: Run
@@ -36,6 +41,7 @@ class Candidate:
     status: RunStatus
     reason: str = ""
     actions: dict[str, str] = field(default_factory=dict)
+    read_nothing: set[str] = field(default_factory=set)
 
     @property
     def number(self) -> int:
@@ -83,15 +89,92 @@ def find_candidates(
 def _candidate(
     connection: Connection, zone: ZoneInfo, detector_type: DetectorType, run: Run
 ) -> Candidate:
-    if run.detector_id is None:
-        reason = "registered without a detector id; panelcal export --deploy serves it by hand"
+    if run.detector_id is None and not run.modules:
+        reason = "registered with neither a detector id nor modules"
         return Candidate(run, None, RunStatus.SKIPPED, reason)
     try:
         require_device(run, detector_type.device)
     except InvalidInputError as error:
-        return Candidate(run, None, RunStatus.BLOCKED, error.message)
+        return Candidate(run, None, RunStatus.BLOCKED, reason_of(error))
     try:
         resolution = resolve_run(connection, zone, run, None, "strict", None)
     except (NotFoundError, InvalidInputError) as error:
         return Candidate(run, None, RunStatus.NO_CONSTANTS, error.message)
     return Candidate(run, Answer(run, resolution), RunStatus.SERVED)
+
+
+class SourcePlans:
+    """The plans of all kinds of a source.
+
+    Parameters
+    ----------
+    by_kind : mapping of Kind to Plan
+        Empty where none could be made.
+    """
+
+    def __init__(self, by_kind: Mapping[Kind, Plan]) -> None:
+        self.by_kind = by_kind
+        self._steps: dict[int, dict[Kind, Step]] = {}
+        for kind, plan in by_kind.items():
+            for step in plan.steps:
+                self._steps.setdefault(step.run, {})[kind] = step
+
+    def steps(self, run: int) -> Mapping[Kind, Step]:
+        """Return what is to be written for a run."""
+        return self._steps.get(run, {})
+
+    @property
+    def pending(self) -> list[int]:
+        """The runs for which something is to be written, the last one first."""
+        return sorted(self._steps, reverse=True)
+
+    def names_to_come(self, kind: Kind, last: int) -> set[str]:
+        """Return the files of a kind that are to be written for runs up to one."""
+        return {step.name for step in self.by_kind[kind].steps if step.run <= last}
+
+
+def outcomes(
+    runs: Sequence[Candidate], plans: SourcePlans, type_dir: Callable[[Kind], Path]
+) -> Iterator[RunOutcome]:
+    """Say what became of the runs of a source, or would once their plans are carried out.
+
+    Parameters
+    ----------
+    type_dir : callable
+        Gives the directory of a kind.
+    """
+    new = {
+        kind: {step.name for step in plan.steps}
+        | {own_name(one.number) for one in runs if one.actions.get(kind.name) in _NEW}
+        for kind, plan in plans.by_kind.items()
+    }
+    for one in runs:
+        files = []
+        for kind, plan in plans.by_kind.items():
+            name = plan.reads[one.number]
+            if name is not None:
+                action = _action(one, kind, plans, is_new=name in new[kind])
+                files.append(ServedFile(kind.name, str(type_dir(kind) / name), action))
+        status = one.status
+        if status is RunStatus.SERVED and any(file.action in _NOW_SERVES for file in files):
+            status = RunStatus.WRITTEN
+        token = None if one.answer is None else one.answer.resolution.token
+        told = tuple(files) if plans.by_kind else None
+        yield RunOutcome(one.run, status, one.reason, token, told)
+
+
+_NEW = {"written", "kept"}
+_NOW_SERVES = {"written", "shared"}
+
+
+def _action(one: Candidate, kind: Kind, plans: SourcePlans, *, is_new: bool) -> str:
+    """Return what happened to the file that a run reads."""
+    step = plans.steps(one.number).get(kind)
+    if step is not None:
+        return "written" if step.copy_of is None else "kept"
+    if kind.name in one.actions:
+        return one.actions[kind.name]
+    if not is_new:
+        return "unchanged"
+    is_taken_over = one.answer is None and kind.name in one.read_nothing
+    return "taken over" if is_taken_over else "shared"

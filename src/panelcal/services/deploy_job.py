@@ -1,5 +1,6 @@
 """The deploy job: every registered run reads what the store resolves for it."""
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -11,18 +12,26 @@ from pathlib import Path
 
 from panelcal.domain.kinds import DetectorType, Kind
 from panelcal.domain.report import Progress
-from panelcal.domain.served import JobReport, RunOutcome, RunStatus, ServedFile
+from panelcal.domain.served import JobReport, RunOutcome, RunStatus, reason_of
 from panelcal.domain.text import plain
 from panelcal.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from panelcal.exporters.calib_dir import calib_dir_of
-from panelcal.exporters.calib_plan import Plan, Step, own_name
+from panelcal.exporters.calib_plan import own_name
 from panelcal.exporters.lock import locked
-from panelcal.services.deploy_candidates import Candidate, find_candidates
+from panelcal.services.deploy_candidates import (
+    Candidate,
+    SourcePlans,
+    find_candidates,
+    outcomes,
+)
 from panelcal.services.deploy_site import Site
 from panelcal.services.export import Writing
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
 from panelcal.storage.types import detector_type as read_detector_type
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+"""What is wrong with a whole disk."""
 
 
 def deploy_all(
@@ -37,13 +46,17 @@ def deploy_all(
 ) -> JobReport:
     """Bring the calib directories below a root to what the store resolves.
 
-    For every registered run with a detector id the file that the legacy finder
-    picks is compared with the answer, and the fewest ``<run>-end.data`` files
-    are written that leave every such run served (design §5). What another
-    registered run reads does not change: files are written from the last run to
-    the first, and a run that the store has no answer for keeps, by a copy under
-    its own number, the file that it read. A run that cannot be served is passed
-    over and reported.
+    For every registered run with a detector id or declared modules the file that
+    the legacy finder picks is compared with the answer, and the fewest
+    ``<run>-end.data`` files are written that leave every such run served (design
+    §5). They are written from the last run to the first: at no moment does a run
+    read what is meant for an earlier one.
+
+    A run that cannot be served, or that the store has no answer for, is passed
+    over and reported. If it reads a file it keeps its content, by a copy under its
+    own number where another file would take over. If it read none it falls, as
+    ever in a calib directory, under the file that begins before it; the report
+    says so.
 
     Parameters
     ----------
@@ -82,8 +95,8 @@ def deploy_all(
             detector_type = read_detector_type(connection)
             candidates = find_candidates(connection, store.zone, detector_type, experiment)
         job = _Job(store, root, detector_type, writing, clock, dry_run, progress)
-        outcomes = job.run(candidates)
-    return JobReport(str(root), dry_run, tuple(outcomes))
+        done = job.run(candidates)
+    return JobReport(str(root), dry_run, tuple(done))
 
 
 @dataclass(slots=True)
@@ -100,7 +113,7 @@ class _Job:
         def place(one: Candidate) -> tuple[str, str]:
             return one.run.dataset.experiment, one.run.source
 
-        outcomes: list[RunOutcome] = []
+        done: list[RunOutcome] = []
         for (experiment, source), group in groupby(sorted(candidates, key=place), place):
             site = Site(
                 self.store,
@@ -112,10 +125,10 @@ class _Job:
                 self.clock,
             )
             runs = list(group)
-            tell = partial(self._tell, len(outcomes), len(candidates), experiment)
-            outcomes += self._serve(site, runs, tell)
+            tell = partial(self._tell, len(done), len(candidates), experiment)
+            done += self._serve(site, runs, tell)
             tell(len(runs))
-        return sorted(outcomes, key=lambda one: (one.run.dataset, one.run.source))
+        return sorted(done, key=lambda one: (one.run.dataset, one.run.source))
 
     def _tell(self, before: int, total: int, experiment: str, done: int) -> None:
         if self.progress is not None:
@@ -128,63 +141,63 @@ class _Job:
         if not self.dry_run:
             site.tidy(self.root)
         tell(0)
+        plans = self._plans(site, runs)
+        for kind, plan in plans.by_kind.items():
+            for one in runs:
+                if plan.read_before[one.number] is None:
+                    one.read_nothing.add(kind.name)
         while True:
-            plans = self._plans(site, runs)
             self._complete_record(site, runs, plans)
-            pending = {step.run for plan in plans.values() for step in plan.steps}
-            if self.dry_run or not pending:
-                return [self._outcome(site, one, plans) for one in runs]
+            if self.dry_run or not plans.pending:
+                return list(outcomes(runs, plans, site.type_dir))
             # From the last run to the first: at no time does a run read what is
             # meant for an earlier one.
-            for number in sorted(pending, reverse=True):
+            for number in plans.pending:
                 if not self._carry_out(site, runs, plans, number):
                     break
                 tell(sum(one.number >= number for one in runs))
+            plans = self._plans(site, runs)
 
-    def _plans(self, site: Site, runs: Sequence[Candidate]) -> dict[str, Plan]:
+    def _plans(self, site: Site, runs: Sequence[Candidate]) -> SourcePlans:
         """Plan every kind; a run that one of them cannot serve is served with none."""
         site.look()
         while True:
             answers = {one.number: one.answer for one in runs if one.answer is not None}
             numbers = [one.number for one in runs]
             try:
-                plans = {
-                    kind.name: site.plan(kind, numbers, answers)
-                    for kind in self.detector_type.kinds
-                }
+                plans = SourcePlans(
+                    {kind: site.plan(kind, numbers, answers) for kind in self.detector_type.kinds}
+                )
             except (InvalidInputError, IntegrityError, OSError) as error:
                 for one in runs:
-                    one.give_up(RunStatus.BLOCKED, str(error))
-                return {kind.name: Plan() for kind in self.detector_type.kinds}
+                    one.give_up(RunStatus.BLOCKED, reason_of(error))
+                return SourcePlans({})
             self._give_up_hopeless(site, runs, plans)
             if sum(one.answer is not None for one in runs) == len(answers):
                 return plans
 
-    def _give_up_hopeless(
-        self, site: Site, runs: Sequence[Candidate], plans: dict[str, Plan]
-    ) -> None:
+    def _give_up_hopeless(self, site: Site, runs: Sequence[Candidate], plans: SourcePlans) -> None:
         """Give up the runs that have obstacles, and those whose payloads are damaged."""
         for one in runs:
-            for kind in self.detector_type.kinds:
-                plan = plans[kind.name]
+            for plan in plans.by_kind.values():
                 if one.number in plan.blocked:
                     one.give_up(RunStatus.BLOCKED, plan.blocked[one.number])
             try:
-                for kind in _steps(plans, self.detector_type, one.number):
+                for kind in plans.steps(one.number):
                     if one.answer is not None:
                         site.require_payloads(one.answer, kind)
             except IntegrityError as error:
                 one.give_up(RunStatus.DAMAGED, str(error))
+            except OSError as error:
+                one.give_up(RunStatus.BLOCKED, reason_of(error))
 
-    def _complete_record(
-        self, site: Site, runs: Sequence[Candidate], plans: dict[str, Plan]
-    ) -> None:
+    def _complete_record(self, site: Site, runs: Sequence[Candidate], plans: SourcePlans) -> None:
         """Put on record what a killed job left; before anything else is told in HISTORY."""
+        new = {kind: {step.name for step in plan.steps} for kind, plan in plans.by_kind.items()}
         for one in sorted(runs, key=lambda one: -one.number):
-            for kind in self.detector_type.kinds:
-                plan = plans[kind.name]
-                name = plan.reads.get(one.number)
-                is_new = any(step.name == name for step in plan.steps)
+            for kind, plan in plans.by_kind.items():
+                name = plan.reads[one.number]
+                is_new = name in new[kind]
                 if one.answer is None or name != own_name(one.number) or is_new:
                     continue
                 left = site.left_behind(kind, name, one.answer)
@@ -195,14 +208,16 @@ class _Job:
                         site.put_on_record(left, one.answer)
                     one.actions[kind.name] = "recorded"
                 except (InvalidInputError, ConflictError, OSError) as error:
-                    one.give_up(RunStatus.BLOCKED, f"{left.path} is not on record: {error}")
+                    one.give_up(
+                        RunStatus.BLOCKED, f"{left.path} is not on record: {reason_of(error)}"
+                    )
 
     def _carry_out(
-        self, site: Site, runs: Sequence[Candidate], plans: dict[str, Plan], number: int
+        self, site: Site, runs: Sequence[Candidate], plans: SourcePlans, number: int
     ) -> bool:
         """Write the files of one run; False if that failed and the rest needs another plan."""
         one = next(candidate for candidate in runs if candidate.number == number)
-        steps = _steps(plans, self.detector_type, number)
+        steps = plans.steps(number)
         for kind, step in steps.items():
             if one.actions.get(kind.name) in {"written", "kept"}:
                 reason = f"another process writes {site.type_dir(kind) / step.name}"
@@ -217,13 +232,15 @@ class _Job:
             one.give_up(RunStatus.DAMAGED, str(error))
             return False
         except (InvalidInputError, ConflictError, OSError) as error:
-            one.give_up(RunStatus.BLOCKED, str(error))
+            one.give_up(RunStatus.BLOCKED, reason_of(error))
+            self._give_up_rest(runs, plans, number, error)
             return False
         for kind, step in steps.items():
             try:
                 site.keep(kind, step)
             except (InvalidInputError, OSError) as error:
-                self._give_up_for(runs, plans, one, kind, str(error))
+                self._give_up_for(runs, plans, one, kind, reason_of(error))
+                self._give_up_rest(runs, plans, number, error)
                 return False
             one.actions[kind.name] = "kept"
         return True
@@ -231,7 +248,7 @@ class _Job:
     def _give_up_for(
         self,
         runs: Sequence[Candidate],
-        plans: dict[str, Plan],
+        plans: SourcePlans,
         one: Candidate,
         kind: Kind,
         reason: str,
@@ -240,34 +257,19 @@ class _Job:
         if one.answer is not None:
             one.give_up(RunStatus.BLOCKED, reason)
             return
-        steps = [step for step in plans[kind.name].steps if step.copy_of is None]
+        steps = [step for step in plans.by_kind[kind].steps if step.copy_of is None]
         cause = max(step.run for step in steps if step.run < one.number)
         said = f"run {one.number} would not keep its file: {reason}"
         next(other for other in runs if other.number == cause).give_up(RunStatus.BLOCKED, said)
 
-    def _outcome(self, site: Site, one: Candidate, plans: dict[str, Plan]) -> RunOutcome:
-        steps = _steps(plans, self.detector_type, one.number)
-        files = []
-        for kind in self.detector_type.kinds:
-            name = plans[kind.name].reads.get(one.number)
-            if name is None:
-                continue
-            action = one.actions.get(kind.name, "unchanged")
-            if kind in steps:
-                action = "written" if steps[kind].copy_of is None else "kept"
-            files.append(ServedFile(kind.name, str(site.type_dir(kind) / name), action))
-        status = one.status
-        if status is RunStatus.SERVED and any(file.action == "written" for file in files):
-            status = RunStatus.WRITTEN
-        token = None if one.answer is None else one.answer.resolution.token
-        return RunOutcome(one.run, status, one.reason, token, tuple(files))
-
-
-def _steps(plans: dict[str, Plan], detector_type: DetectorType, number: int) -> dict[Kind, Step]:
-    """Return what is to be written for a run, by kind."""
-    return {
-        kind: step
-        for kind in detector_type.kinds
-        for step in plans[kind.name].steps
-        if step.run == number
-    }
+    def _give_up_rest(
+        self, runs: Sequence[Candidate], plans: SourcePlans, last: int, error: Exception
+    ) -> None:
+        """Where the disk takes nothing, give up all that wait for a file of a run up to one."""
+        if not isinstance(error, OSError) or error.errno not in _NO_ROOM:
+            return
+        for kind, plan in plans.by_kind.items():
+            missing = plans.names_to_come(kind, last)
+            for one in runs:
+                if plan.reads[one.number] in missing:
+                    one.give_up(RunStatus.BLOCKED, reason_of(error))

@@ -1,14 +1,17 @@
 """One detector of one experiment in its calib directory: what its files hold, and changing them."""
 
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from panelcal.domain.kinds import DetectorType, Kind
+from panelcal.domain.served import reason_of
 from panelcal.errors import IntegrityError, InvalidInputError
-from panelcal.exporters.calib_dir import choose_file, require_directory_possible, type_directory
+from panelcal.exporters.calib_dir import require_directory_possible, type_directory
 from panelcal.exporters.calib_files import (
     JOB_PREFIX,
     put_in_place,
@@ -16,7 +19,7 @@ from panelcal.exporters.calib_files import (
     require_open,
     staging,
 )
-from panelcal.exporters.calib_plan import Plan, Step, Wanted, plan_files
+from panelcal.exporters.calib_plan import Finder, Plan, Step, Wanted, plan_files
 from panelcal.exporters.history_file import (
     KEPT_COMMENT,
     append_history,
@@ -38,6 +41,9 @@ from panelcal.services.export import Answer, Writing
 from panelcal.storage.deployments import DeployedContent, add_deployment, deployed_contents
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(slots=True)
@@ -108,20 +114,14 @@ class Site:
         folder = self.type_dir(kind)
         require_directory_possible(folder)
         names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-        readers: dict[str, list[Answer]] = {}
-        for run in runs:
-            chosen = choose_file(names, run)
-            if chosen is not None:
-                asked = readers.setdefault(chosen, [])
-                asked += [answers[run]] if run in answers else []
-        present, fixed = dict.fromkeys(names, ""), {}
-        for name, asked in readers.items():
-            try:
-                present[name] = self._content(folder / name, kind, asked)
-            except OSError as error:
-                present[name], fixed[name] = f"the unreadable {name}", f"cannot be read: {error}"
         wanted = [Wanted(run, _key(answers[run], kind) if run in answers else None) for run in runs]
-        plan = plan_files(wanted, present, fixed)
+        try:
+            present, fixed = self._held(folder, kind, _readers(names, runs, answers))
+            plan = plan_files(wanted, dict.fromkeys(names, frozenset[str]()) | present, fixed)
+        except IntegrityError as error:
+            msg = f"{folder}: {error.message}"
+            raise IntegrityError(msg, error.hint) from error
+        plan.blocked = {run: f"{folder}: {said}" for run, said in plan.blocked.items()}
         if plan.steps:
             self._block_if_closed(plan, folder)
         return plan
@@ -131,19 +131,48 @@ class Site:
             require_open(folder)
         except InvalidInputError as error:
             new = {step.name for step in plan.steps}
-            plan.blocked |= {run: str(error) for run, name in plan.reads.items() if name in new}
+            said = reason_of(error)
+            plan.blocked |= {run: said for run, name in plan.reads.items() if name in new}
 
-    def _content(self, path: Path, kind: Kind, asked: Iterable[Answer]) -> str:
-        """Return a name for what a file holds: that of an answer, where it holds one."""
+    def _held(
+        self, folder: Path, kind: Kind, readers: Mapping[str, Sequence[Answer]]
+    ) -> tuple[dict[str, frozenset[str]], dict[str, str]]:
+        """Return what each file holds that runs read, and why some are not to be touched."""
+        present, fixed = {}, {}
+        for name, asked in readers.items():
+            path = folder / name
+            try:
+                # Whoever opens a FIFO waits for ever.
+                if stat.S_ISREG(path.stat().st_mode):
+                    present[name] = self._contents(path, kind, asked)
+                    continue
+                fixed[name] = "is no regular file"
+            except OSError as error:
+                fixed[name] = f"cannot be read: {error.strerror}"
+            present[name] = frozenset({f"the unreadable {name}"})
+        return present, fixed
+
+    def _contents(self, path: Path, kind: Kind, asked: Iterable[Answer]) -> frozenset[str]:
+        """Return names for what a file holds: those of the answers that print like it.
+
+        A file on record is compared only if it is right for one of several answers:
+        it is not read in every job, and not left to answers that it was not made for.
+        """
         digest = self._digest(path)
+        by_key = {_key(answer, kind): answer for answer in asked}
+        held = set()
         known = self._recorded.get(digest)
         if known is not None and known.kind == kind.name:
-            is_fit = known.number_format in self._formats(kind)
-            return " ".join(known.digests) if is_fit else f"file {digest}"
-        by_key = {_key(answer, kind): answer for answer in asked}
+            recorded = " ".join(known.digests)
+            if known.number_format not in self._formats(kind):
+                return frozenset({f"file {digest}"})
+            if recorded not in by_key:
+                return frozenset({recorded})
+            held.add(recorded)
+            del by_key[recorded]
         self._compare(path, digest, kind, by_key)
-        fitting = (key for key in by_key if self._formats_found[kind.name, digest, key])
-        return next(fitting, f"file {digest}")
+        held |= {key for key in by_key if self._formats_found[kind.name, digest, key]}
+        return frozenset(held or {f"file {digest}"})
 
     def _digest(self, path: Path) -> str:
         found = path.stat()
@@ -162,10 +191,8 @@ class Site:
         if not new:
             return
         self._formats_found |= {(kind.name, digest, key): "" for key in new}
-        try:
-            # The reader casts to float32, whatever the header says (spec §8).
-            found = read_text_array(path).astype("float32")
-        except InvalidInputError:
+        found = _values(path)
+        if found is None:
             return
         for key in new:
             try:
@@ -237,6 +264,7 @@ class Site:
 
     def put_on_record(self, one: Deployed, answer: Answer) -> None:
         """Record a file that was left behind, in HISTORY unless it is told there."""
+        require_open(one.path.parent)
         header, writing = read_header(one.path), self._writing()
         told = "" if header is None else header.date_time
         with self.store.database.writing() as connection:
@@ -245,6 +273,37 @@ class Site:
             last = read_history(one.path.parent).get(one.path.name)
             if last is None or (last.token, last.time) != (answer.resolution.token, told):
                 tell_history(self.store, one, answer, writing, told)
+
+
+def _readers(
+    names: Iterable[str], runs: Iterable[int], answers: Mapping[int, Answer]
+) -> dict[str, list[Answer]]:
+    """Return the files that runs read, each with the answers of its runs."""
+    finder = Finder(names)
+    readers: dict[str, list[Answer]] = {}
+    for run in runs:
+        name = finder.choose(run)
+        if name is not None:
+            readers.setdefault(name, []).extend([answers[run]] if run in answers else [])
+    return readers
+
+
+def _values(path: Path) -> "np.ndarray[Any, np.dtype[np.float32]] | None":
+    """Return the values of a file as psana gets them, None if they are no constants.
+
+    The reader casts to float32, whatever the header says (spec §8).
+    """
+    import numpy as np
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            read = read_text_array(path)
+        except InvalidInputError:
+            return None
+        if read.dtype.kind not in "fiu":
+            return None
+        values = read.astype(np.float32)
+    return values if np.isfinite(values).all() else None
 
 
 def _key(answer: Answer, kind: Kind) -> str:

@@ -1,7 +1,7 @@
 """Import calib directories: what psana read for which run becomes assignments."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from panelcal.services.calib_values import CalibFile, CalibReader
 from panelcal.services.record_attributions import record_attributions
 from panelcal.services.stated import StatedPanel, require_token, stated_panels
 from panelcal.storage import runs as stored
+from panelcal.storage.ledger import history
 from panelcal.storage.store import OpenStore
 from panelcal.storage.types import detector_type as read_detector_type
 
@@ -44,9 +45,28 @@ class _Claim:
     is_of_run: bool
 
     @property
+    def panel(self) -> str:
+        """The panel's id."""
+        return str(self.attribution.panel)
+
+    @property
     def start(self) -> int:
         """The start, in microseconds."""
         return to_microseconds(self.attribution.valid_from)
+
+    @property
+    def says(self) -> tuple[Contents, str]:
+        """The values, and the constant set that the files say they are."""
+        return self.attribution.contents, str(self.attribution.stated)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What was heard of a panel last: since when it has which values, and from whom."""
+
+    start: int
+    contents: Contents
+    is_of_run: bool
 
 
 @dataclass(slots=True)
@@ -62,6 +82,7 @@ class _Source:
     claims: list[_Claim] = field(default_factory=list)
     problems: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     hints: dict[str, str] = field(default_factory=dict)
+    observed: set[tuple[str, ...]] = field(default_factory=set)
 
 
 def import_calib_tree(
@@ -80,8 +101,9 @@ def import_calib_tree(
 
     Files that panelcal wrote say which panels they are for and since when.
     Others are attributed to the panels of the registered runs that psana reads
-    them for, from the begin of the first such run on. Importing the same tree
-    again adds nothing.
+    them for, from the begin of the first such run on; where files contradict each
+    other about a panel and begin, from that of the next run. Importing the same
+    tree again adds nothing.
 
     Parameters
     ----------
@@ -116,6 +138,10 @@ def import_calib_tree(
     with store.database.reading() as connection:
         detector_type = read_detector_type(connection)
         runs = stored.runs(connection)
+        ledger = {
+            panel: {to_microseconds(row.valid_from) for row in rows}
+            for panel, rows in history(connection).items()
+        }
     found = scan_calib_tree(tree, experiment, detector_type)
     with store.payloads.batch() as batch:
         keep = digest_of if dry_run else batch.add
@@ -129,7 +155,7 @@ def import_calib_tree(
             for run in sorted(own, key=lambda run: (to_microseconds(run.begin), run.dataset.run)):
                 _observe(source, run, scanned)
             sources.append(source)
-        attributions = _changes(claim for source in sources for claim in source.claims)
+        attributions = _changes((claim for source in sources for claim in source.claims), ledger)
         attributed = {name for one in attributions for name in one.names}
         for source in sources:
             _refuse(found, source, attributed)
@@ -203,7 +229,12 @@ def _observe(source: _Source, run: Run, scanned: SourceFiles) -> None:
         return
     names = set(chosen.values())
     is_stated = len(names) == 1 and names <= source.stated.keys()
-    learnt = f"the begin of {run.dataset}, the first registered run that reads it"
+    read = tuple(file.name for file in files.values())
+    which = (
+        "which reads it" if read in source.observed else "the first registered run that reads it"
+    )
+    source.observed.add(read)
+    learnt = f"the begin of {run.dataset}, {which}"
     for segment, panel in enumerate(panels):
         attribution = _attribution(source, files, segment, panel, run.begin, learnt)
         source.claims.append(_Claim(attribution, is_stated=is_stated, is_of_run=True))
@@ -250,30 +281,72 @@ def _attribution(
     )
 
 
-def _changes(claims: Iterable[_Claim]) -> list[Attribution]:
-    """Keep, of what the runs show, where the values of a panel change.
+def _changes(claims: Iterable[_Claim], ledger: Mapping[str, Collection[int]]) -> list[Attribution]:
+    """Keep, of what the runs show, where the values of a panel may change.
 
-    Runs of several experiments with the same panel are gone through in the
-    order of time. Files that state their starts need no runs, except where a
-    panel had other values in between, of a file that states none.
+    Runs of several experiments with the same panel are gone through in the order
+    of time. What is claimed of one panel and start is looked at together, so that
+    the names of the experiments decide nothing.
+
+    Parameters
+    ----------
+    ledger : mapping of str to collection of int
+        By panel, where the assignments recorded so far start, in microseconds.
     """
     attributions: list[Attribution] = []
-    last: dict[str, tuple[Contents, bool]] = {}
+    last: dict[str, _Heard] = {}
     seen: set[tuple[str, tuple[str, ...]]] = set()
-    for claim in sorted(claims, key=lambda one: (one.start, one.is_of_run)):
-        attribution = claim.attribution
-        panel = str(attribution.panel)
-        contents, was_stated = last.get(panel, ((), False))
-        is_change = attribution.contents != contents
-        if claim.is_of_run and claim.is_stated:
-            is_told = is_change and not was_stated
+    for group in _heard_together(claims):
+        is_contested = len({claim.says for claim in group}) > 1
+        for claim in group:
+            file = claim.panel, claim.attribution.names
+            is_told = (
+                is_contested
+                or file not in seen
+                or _may_change(claim, last.get(claim.panel), ledger.get(claim.panel, ()))
+            )
+            if is_told or not claim.is_of_run:
+                attributions.append(claim.attribution)
+            seen.add(file)
+        one = group[0]
+        if is_contested:
+            # Likely to be refused: what the panel has from then on, the next run must tell.
+            last.pop(one.panel, None)
         else:
-            is_told = is_change or (panel, attribution.names) not in seen
-        if is_told or not claim.is_of_run:
-            attributions.append(attribution)
-            last[panel] = attribution.contents, claim.is_stated
-            seen.add((panel, attribution.names))
+            last[one.panel] = _Heard(one.start, one.attribution.contents, one.is_of_run)
     return attributions
+
+
+def _heard_together(claims: Iterable[_Claim]) -> Iterator[list[_Claim]]:
+    """Yield what is to be heard of one panel and start, by ascending start.
+
+    Files that state their starts need no runs: one that reads such a file is heard
+    only where no file speaks for the panel, or after another run has shown a file
+    that states nothing.
+    """
+    groups: dict[tuple[str, int], list[_Claim]] = defaultdict(list)
+    for claim in sorted(claims, key=lambda one: (one.start, one.is_of_run)):
+        groups[claim.panel, claim.start].append(claim)
+    spoken_for: set[str] = set()
+    for (panel, _), group in groups.items():
+        if not all(claim.is_of_run for claim in group):
+            spoken_for.add(panel)
+        if any(claim.is_of_run and not claim.is_stated for claim in group):
+            spoken_for.discard(panel)
+        heard = [
+            claim
+            for claim in group
+            if not (claim.is_of_run and claim.is_stated and panel in spoken_for)
+        ]
+        if heard:
+            yield heard
+
+
+def _may_change(claim: _Claim, last: _Heard | None, ledger: Collection[int]) -> bool:
+    """Say whether the panel may have had other values just before, for all that is known."""
+    if last is None or (last.contents, last.is_of_run) != (claim.attribution.contents, True):
+        return True
+    return any(last.start < start <= claim.start for start in ledger)
 
 
 def _refuse(tree: CalibTree, source: _Source, attributed: set[str]) -> None:

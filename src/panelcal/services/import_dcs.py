@@ -13,7 +13,7 @@ from panelcal.domain.moments import iso_utc, moment_of
 from panelcal.domain.report import ImportReport, Line, Progress, Status
 from panelcal.domain.text import printable
 from panelcal.errors import ConflictError, IntegrityError, InvalidInputError
-from panelcal.exporters.dcs_file import require_h5py
+from panelcal.exporters.dcs_open import require_h5py
 from panelcal.exporters.dcs_versions import DcsRange, DcsVersion, choose_version
 from panelcal.services.attribution import Attribution
 from panelcal.services.dcs_values import DcsContents, DcsValues, Key, key_of, read_dcs_contents

@@ -10,7 +10,7 @@ from panelcal.domain.moments import to_microseconds
 from panelcal.domain.resolution import Resolution
 from panelcal.errors import InvalidInputError
 from panelcal.exporters.dcs_constants import DcsConstants, dcs_file_name, require_own_name
-from panelcal.exporters.dcs_file import require_h5py
+from panelcal.exporters.dcs_open import require_h5py
 from panelcal.exporters.dcs_writing import AddedVersion, add_constants
 from panelcal.exporters.provenance import to_attributes
 from panelcal.services.assemble import assemble, kinds_of
