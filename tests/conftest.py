@@ -25,7 +25,7 @@ class RunsProgram(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out PostgreSQL where a test is about SQLite's own file."""
+    """Leave out PostgreSQL where it has no say: in SQLite's own file, in exported files."""
     items[:] = [
         item
         for item in items

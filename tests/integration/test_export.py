@@ -13,6 +13,8 @@ from builders import GainsTree, damage, delivered
 from conftest import RunsProgram
 from legacy_oracle import load_txt
 
+pytestmark = pytest.mark.sqlite_only
+
 DATASET = "exp=xcsls3716:run=631"
 SOURCE = "XcsEndstation.0:Jungfrau.0"
 DETECTOR = "170505-149520170815-3d00b0_170505-149520170815-3d00f7"

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 import panelcal as api
@@ -482,6 +482,19 @@ def import_shots(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(shots=SHOTS, names=st.permutations(NAMES))
+@example(
+    shots=[Shot(0, 1, FB, (1, 1)), Shot(0, 4, FB, None), Shot(2, 4, FB, (2, 2))],
+    names=list(NAMES),
+)
+@example(
+    shots=[
+        Shot(1, 1, FB, (1, 1)),
+        Shot(1, 2, FB, (2, 2)),
+        Shot(1, 3, FB, None),
+        Shot(0, 2, FB, (3, 3)),
+    ],
+    names=list(NAMES),
+)
 def test_runs_resolve_to_what_they_read_or_are_refused_whatever_the_experiments_are_called(
     panelcal: RunsProgram, empty_store: Path, shots: list[Shot], names: list[str]
 ) -> None:

@@ -19,6 +19,8 @@ from conftest import RunsProgram
 from legacy_oracle import find_calib_file, load_txt, parse_history
 from panelcal.cli.legacy import constants_program, id_program
 
+pytestmark = pytest.mark.sqlite_only
+
 DATASET = "exp=xcsls3716:run=631"
 SOURCE = "XcsEndstation.0:Jungfrau.0"
 PANELS = ("170505-149520170815-3d00b0", "170505-149520170815-3d00f7")

@@ -25,6 +25,8 @@ from panelcal.services.dcs_values import read_dcs_contents
 from panelcal.services.export import answer_for, provenance_of
 from panelcal.storage.store import OpenStore
 
+pytestmark = pytest.mark.sqlite_only
+
 DATASET = "exp=xcsls3716:run=631"
 SOURCE = "XcsEndstation.0:Jungfrau.0"
 PANELS = ("170505-149520170815-3d00b0", "170505-149520170815-3d00f7")

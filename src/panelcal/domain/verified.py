@@ -19,6 +19,8 @@ class FileState(StrEnum):
     """A registered run reads it, and the store resolves other constants for that run."""
     MISSING = "missing"
     """It was deployed and is gone, or registered runs read no file at all."""
+    MISPLACED = "misplaced"
+    """It holds known constants, where neither psana nor the deploy job looks."""
     UNKNOWN = "unknown"
     """It holds values that no constant set has."""
     AMBIGUOUS = "ambiguous"

@@ -68,8 +68,7 @@ class HeldValuesReader:
 
     def __init__(self, store: OpenStore, connection: Connection) -> None:
         self.detector_type = read_detector_type(connection)
-        self._recognizer = Recognizer(store)
-        self._recognizer.look_again(connection)
+        self._recognizer = Recognizer(store, connection)
         self._sets = {one.id: one for one in constant_sets(connection)}
         self._recorded = deployed_contents(connection)
 

@@ -30,13 +30,18 @@ class Recognizer:
     ----------
     store : OpenStore
         Where to look; the constant sets recorded by now are seen.
+    connection : Connection or None
+        The caller's own state of the database, to be seen instead.
     """
 
-    def __init__(self, store: OpenStore) -> None:
+    def __init__(self, store: OpenStore, connection: Connection | None = None) -> None:
         self._payloads = store.payloads
         self._written: dict[tuple[str, str], str] = {}
-        with store.database.reading() as connection:
+        if connection is not None:
             self.look_again(connection)
+            return
+        with store.database.reading() as own:
+            self.look_again(own)
 
     def look_again(self, connection: Connection) -> None:
         """See what is recorded now; payloads that were loaded are not loaded again."""

@@ -107,9 +107,9 @@ def verify_directory(directory: CalibDirectory, reader: HeldValuesReader) -> lis
 
 
 def _misplaced(file: VerifiedFile, note: str) -> VerifiedFile:
-    """Say of a file that nobody looks for that it is missing elsewhere, if it is worth having."""
+    """Say of a file that nobody looks for it there, if nothing graver is to be said."""
     is_good = file.state in {FileState.OK, FileState.SHADOWED}
-    state = FileState.MISSING if is_good else file.state
+    state = FileState.MISPLACED if is_good else file.state
     return replace(file, state=state, notes=(note, *file.notes))
 
 
