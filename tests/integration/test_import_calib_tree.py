@@ -954,6 +954,17 @@ def test_one_file_at_a_time_is_in_memory(calib: Calib, monkeypatch: pytest.Monke
 # --- files that panelcal wrote
 
 
+def test_the_end_of_a_range_is_told_and_left_to_the_curator(calib: Calib) -> None:
+    calib.deploy("1-2.data", 1, 2)
+    calib.run(1, "20180401000000")
+    calib.run(3, "20180403000000")
+    report = calib.bring_in()
+    told = [line for line in lines_of(report, "1-2.data") if line["status"] == "ignored"]
+    assert len(told) == 2
+    assert "ended before exp=xcsls3716:run=3, which reads nothing" in told[0]["reason"]
+    assert "panelcal withdraw" in told[0]["reason"]
+
+
 class Exported:
     """The page's tree in a store, deployed for four runs of two detectors."""
 
@@ -1189,6 +1200,19 @@ def test_stamps_of_another_time_zone_are_not_believed(
     refused = [e["reason"] for e in report["entries"] if e["status"] == "refused"]
     assert len(refused) == 2
     assert all("not believed: the token is not that" in reason for reason in refused)
+
+
+@pytest.mark.parametrize(("begin", "detector"), [("20160401000000", PAIR), ("20180301000000", B0)])
+def test_a_run_that_a_file_of_panelcals_was_not_written_for_learns_nothing_from_it(
+    exported: Exported, store_dir: Path, begin: str, detector: str
+) -> None:
+    """It reads the file only because the finder has nothing else."""
+    exported.deploy("full")
+    exported.calib.run(800, begin, detector)
+    before = rows(store_dir, LEDGER)
+    report = exported.bring_in(store_dir)
+    assert statuses(report, "") <= {"already", "ignored"}
+    assert rows(store_dir, LEDGER) == before
 
 
 def test_a_name_that_means_other_values_here_is_a_conflict(

@@ -1,7 +1,7 @@
 """Import calib directories: what psana read for which run becomes assignments."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from panelcal.domain.digest import digest_of
 from panelcal.domain.ids import PanelId, SegmentId, parse_detector_id
 from panelcal.domain.kinds import DetectorType
 from panelcal.domain.moments import to_microseconds
-from panelcal.domain.report import ImportReport, Progress
+from panelcal.domain.report import ImportReport, Progress, Status
 from panelcal.domain.runs import Run
 from panelcal.domain.text import count_of, printable
 from panelcal.errors import InvalidInputError
@@ -83,6 +83,8 @@ class _Source:
     problems: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     hints: dict[str, str] = field(default_factory=dict)
     observed: set[tuple[str, ...]] = field(default_factory=set)
+    last_read: tuple[str, ...] = ()
+    ended: dict[str, str] = field(default_factory=dict)
 
 
 def import_calib_tree(
@@ -222,14 +224,19 @@ def _observe(source: _Source, run: Run, scanned: SourceFiles) -> None:
         }
         return
     panels = parse_detector_id(run.detector_id).panels
+    if not any(one.picks.for_run(run.dataset.run) for one in scanned.types.values()):
+        source.ended |= dict.fromkeys(source.last_read, str(run.dataset)) | source.ended
+        return
+    names = set(chosen.values())
+    is_stated = len(names) == 1 and names <= source.stated.keys()
+    if is_stated and not _is_meant(source.stated[str(names.pop())], panels, run.begin):
+        return
     problem = _problem(chosen, files, len(panels))
     if problem:
         for file in files.values():
             source.problems[file.name].setdefault(problem, str(run.dataset))
         return
-    names = set(chosen.values())
-    is_stated = len(names) == 1 and names <= source.stated.keys()
-    read = tuple(file.name for file in files.values())
+    read = source.last_read = tuple(file.name for file in files.values())
     which = (
         "which reads it" if read in source.observed else "the first registered run that reads it"
     )
@@ -238,6 +245,19 @@ def _observe(source: _Source, run: Run, scanned: SourceFiles) -> None:
     for segment, panel in enumerate(panels):
         attribution = _attribution(source, files, segment, panel, run.begin, learnt)
         source.claims.append(_Claim(attribution, is_stated=is_stated, is_of_run=True))
+
+
+def _is_meant(
+    said: Sequence[StatedPanel], panels: Sequence[PanelId | SegmentId], begin: datetime
+) -> bool:
+    """Say whether a run is one that a file was written for, or that it may serve as well.
+
+    Others read it only because the finder has nothing else for them.
+    """
+    return len(said) == len(panels) and all(
+        one.panel == panel and (one.valid_from is None or one.valid_from <= begin)
+        for one, panel in zip(said, panels, strict=True)
+    )
 
 
 def _problem(chosen: Mapping[str, str | None], files: Mapping[str, CalibFile], panels: int) -> str:
@@ -361,3 +381,7 @@ def _refuse(tree: CalibTree, source: _Source, attributed: set[str]) -> None:
             problems = [*filter(None, [source.doubts.get(file.name)]), hint]
         if problems:
             tree.refuse(file.path, "; ".join(problems))
+        if file.name in source.ended:
+            ended = f"its range has ended before {source.ended[file.name]}, which reads nothing"
+            hint = "panelcal withdraw, if the panels are to have no constants from then on"
+            tree.add_line(file.path, Status.IGNORED, f"{ended}: {hint}")
