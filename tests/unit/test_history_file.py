@@ -22,11 +22,11 @@ from panelcal.exporters.permissions import Permissions
 from panelcal.exporters.text_array import Environment
 
 LEGACY = (
-    "file:631-end.data   copy_of:/work/a b.txt ctype:pixel_gain user:joe host:psana101 "
+    "file:631-end.data   copy_of:/data/a b.txt ctype:pixel_gain user:joe host:psana101 "
     "cptime:2018-03-06T10:11:12 cwd:/work cmt:"
 )
 DEPLOY_FILE = (
-    "file:631-end.data  copy_of:/work/x.txt  exp:xcsls3716  run:0631  app:roi-pixel   "
+    "file:631-end.data  copy_of:/data/x.txt  exp:xcsls3716  run:0631  app:roi-pixel   "
     "user:joe  host:psana101  cptime:2018-03-06T10:11:12  zone:PST         comment:file: by hand"
 )
 CALIBMAN = (
@@ -56,7 +56,7 @@ def test_blanks_inside_a_field_belong_to_it() -> None:
     assert legacy is not None
     assert deployed is not None
     assert calibman is not None
-    assert (legacy.copy_of, legacy.comment) == ("/work/a b.txt", "")
+    assert (legacy.copy_of, legacy.comment) == ("/data/a b.txt", "")
     assert (deployed.comment, deployed.experiment, deployed.run) == (
         "file: by hand",
         "xcsls3716",
