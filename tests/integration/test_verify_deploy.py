@@ -792,14 +792,14 @@ def test_values_of_a_file_that_only_unresolved_runs_read_are_not_vouched_for(sit
     assert site.only(exit_code=5)["state"] == "hand-edited"
 
 
-def test_declared_modules_are_verified_once_deployed(site: Site, tmp_path: Path) -> None:
+def test_runs_with_declared_modules_are_verified_like_any_other(site: Site, tmp_path: Path) -> None:
     table = tmp_path / "runs.csv"
     with table.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["experiment", "run", "source", "begin", "detector_id", "modules"])
         writer.writerow(["xcsx22015", 555, SOURCE, "20171025000000", "", "M088 M068"])
     site.does("import", "runs", table)
-    assert site.report()["files"] == [], "a deploy job does not serve it"
+    assert site.only(exit_code=4)["state"] == "missing", "a deploy job would serve it"
     calib = site.calib("xcsx22015")
     site.does("export", "exp=xcsx22015:run=555", "--calib-dir", calib, "--deploy")
     file = site.only()
@@ -810,7 +810,7 @@ def test_declared_modules_are_verified_once_deployed(site: Site, tmp_path: Path)
     assert site.only(exit_code=5)["state"] == "hand-edited"
     path.unlink()
     file = site.only(exit_code=4)
-    assert (file["state"], file["runs"]) == ("missing", [])
+    assert (file["state"], file["runs"]) == ("missing", [555])
 
 
 def test_an_experiment_that_the_store_does_not_know_is_judged_by_its_values(site: Site) -> None:

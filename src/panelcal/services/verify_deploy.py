@@ -107,7 +107,7 @@ def _by_place(runs: Iterable[Run]) -> dict[Place, list[Run]]:
 def _registered(runs: Mapping[Place, Iterable[Run]]) -> Iterator[Place]:
     """Give the sources that a deploy job serves."""
     for place, own in runs.items():
-        if any(run.detector_id is not None for run in own):
+        if any(run.detector_id is not None or run.modules for run in own):
             yield place
 
 
@@ -188,7 +188,6 @@ def _directories(
                     digests=None
                     if resolution is None
                     else tuple(panel.digests[kind.name] for panel in resolution.panels),
-                    is_due=run.detector_id is not None,
                 )
                 for run, resolution in runs
             ],

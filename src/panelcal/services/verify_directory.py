@@ -28,13 +28,10 @@ class ExpectedRun:
         Of the run.
     digests : tuple of str or None
         Digest of each panel's payload; None where the store has no constants.
-    is_due : bool
-        A deploy job would see to it that it reads a file.
     """
 
     number: int
     digests: tuple[str, ...] | None
-    is_due: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +213,7 @@ def _missing(
         if name not in names:
             told = f"deployed {iso_utc(last.deployed_at)} by {last.deployed_by}, and gone"
             notes[name] = [told]
-    due = [run for run in directory.runs if run.is_due and run.digests is not None]
+    due = [run for run in directory.runs if run.digests is not None]
     without = [run for run in due if not reads[run.number]]
     needed = file_name(min(without[0].number, LAST_RUN)) if without else ""
     if needed:
