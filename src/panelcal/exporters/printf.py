@@ -83,7 +83,7 @@ def _fixed_rows(
     import numpy as np
 
     ten = np.uint32(10)
-    places = max(len(str(numbers.max())), decimals + 1)
+    places = max(len(str(np.max(numbers))), decimals + 1)
     # Records of one width, filled up with NUL: to drop those afterwards is the fast
     # way of putting numbers of different lengths next to each other.
     records = np.empty((*numbers.shape, places + 3), np.uint8)

@@ -69,7 +69,7 @@ def write_text_array(
 
     others = ~np.isfinite(array)
     if others.any():
-        where = np.unravel_index(int(others.argmax()), array.shape)
+        where = np.unravel_index(int(np.argmax(others)), array.shape)
         place = tuple(int(index) for index in where)
         msg = (
             f"the value at {place} is {array[place]}, the first of "
