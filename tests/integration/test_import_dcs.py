@@ -496,6 +496,17 @@ class Uploaded:
         table.write_text("\n".join(lines) + "\n")
         assert self.panelcal("--store", store, "import", "runs", table).exit_code == 0
 
+    def redeliver(self, start: str, begin: str, directory: Path) -> None:
+        """Let a panel use the next revision of a module, and register run 700 of it."""
+        delivery = GainsTree(directory / "redelivered").module("M068", seed=77)
+        run = ("--begin", begin, "--detector-id", FB)
+        for command in (
+            ("module", "add", "M068", delivery, "--reason", "second campaign"),
+            ("assign", FB, "M068@2", "--from", start, "--reason", "second campaign"),
+            ("run", "add", "exp=xcsls3716:run=700", "-s", SOURCE, *run),
+        ):
+            assert self.panelcal(*command).exit_code == 0
+
     def upload(self, *numbers: int) -> list[Path]:
         """Add the constants of runs to the files of their detectors; return those."""
         for run in numbers or [run for run, _, _ in self.RUNS]:
@@ -555,16 +566,7 @@ def test_uploaded_files_bring_names_and_the_start_of_each_panel(
 def test_a_later_file_brings_the_next_revision_of_a_module_that_came_before(
     uploaded: Uploaded, fresh_store: Path, tmp_path: Path
 ) -> None:
-    redelivered = GainsTree(tmp_path / "redelivered").module("M068", seed=77)
-    for command in (
-        ("module", "add", "M068", redelivered, "--reason", "second campaign"),
-        ("assign", FB, "M068@2", "--from", "20180101000000", "--reason", "second campaign"),
-    ):
-        assert uploaded.panelcal(*command).exit_code == 0
-    run = f"xcsls3716,700,{SOURCE},20180102000000,{FB},"
-    table = tmp_path / "more.csv"
-    table.write_text(f"experiment,run,source,begin,detector_id,modules\n{run}\n")
-    assert uploaded.panelcal("import", "runs", table).exit_code == 0
+    uploaded.redeliver("20180101000000", "20180102000000", tmp_path)
     pair, single = uploaded.upload(1, 700)
     uploaded.bring_in(fresh_store, [pair])
     uploaded.bring_in(fresh_store, [single])
@@ -576,16 +578,7 @@ def test_a_later_file_brings_the_next_revision_of_a_module_that_came_before(
 def test_revisions_of_one_import_keep_their_order_whatever_their_starts(
     uploaded: Uploaded, fresh_store: Path, tmp_path: Path
 ) -> None:
-    redelivered = GainsTree(tmp_path / "redelivered").module("M068", seed=77)
-    for command in (
-        ("module", "add", "M068", redelivered, "--reason", "second campaign"),
-        ("assign", FB, "M068@2", "--from", "20170101000000", "--reason", "second campaign"),
-    ):
-        assert uploaded.panelcal(*command).exit_code == 0
-    run = f"xcsls3716,700,{SOURCE},20170102000000,{FB},"
-    table = tmp_path / "more.csv"
-    table.write_text(f"experiment,run,source,begin,detector_id,modules\n{run}\n")
-    assert uploaded.panelcal("import", "runs", table).exit_code == 0
+    uploaded.redeliver("20170101000000", "20170102000000", tmp_path)
     uploaded.bring_in(fresh_store, uploaded.upload(1, 700))
     assert {row for row in rows(fresh_store, LEDGER) if row[2] == "M068"} == {
         row for row in rows(uploaded.store, LEDGER) if row[2] == "M068" and row[0] in {B0, FB}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,13 +25,7 @@ def deploy(
     calib_root: options.CalibRoot,
     experiment: options.Experiment = None,
     everything: Annotated[bool, typer.Option("--all", help="Every registered run.")] = False,
-    precision: Annotated[
-        Literal["legacy", "full"],
-        typer.Option(
-            "--precision",
-            help="legacy: %.4f and %.1f as today. full: %.9g, every bit of float32.",
-        ),
-    ] = "legacy",
+    precision: options.Precision = "legacy",
     dry_run: options.DryRun = False,
     store: options.StoreDir = None,
     json: options.Json = False,

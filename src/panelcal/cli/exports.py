@@ -54,13 +54,7 @@ def export(
         bool,
         typer.Option("--deploy", help="Write <run>-end.data files into the calib directory."),
     ] = False,
-    precision: Annotated[
-        Literal["legacy", "full"],
-        typer.Option(
-            "--precision",
-            help="legacy: %.4f and %.1f as today. full: %.9g, every bit of float32.",
-        ),
-    ] = "legacy",
+    precision: options.Precision = "legacy",
     upload: Annotated[
         bool,
         typer.Option(

@@ -109,6 +109,13 @@ Experiment = Annotated[
     str | None,
     typer.Option("--experiment", metavar="E", help="Only this experiment, as xcsls3716."),
 ]
+Precision = Annotated[
+    Literal["legacy", "full"],
+    typer.Option(
+        "--precision",
+        help="legacy: %.4f and %.1f as today. full: %.9g, every bit of float32.",
+    ),
+]
 Reason = Annotated[str, typer.Option("--reason", metavar="R", help="Why; kept in the record.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Report, change nothing.")]
 SkipBad = Annotated[

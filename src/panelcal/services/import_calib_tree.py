@@ -225,7 +225,8 @@ def _observe(source: _Source, run: Run, scanned: SourceFiles) -> None:
         return
     panels = parse_detector_id(run.detector_id).panels
     if not any(one.picks.for_run(run.dataset.run) for one in scanned.types.values()):
-        source.ended |= dict.fromkeys(source.last_read, str(run.dataset)) | source.ended
+        for name in source.last_read:
+            source.ended.setdefault(name, str(run.dataset))
         return
     names = set(chosen.values())
     is_stated = len(names) == 1 and names <= source.stated.keys()

@@ -54,13 +54,6 @@ class Deployment:
     deployed_by: str
 
 
-def latest_deployment(connection: Connection, path: str) -> Deployment | None:
-    """Return the last deployment to a file, None if there was none."""
-    to_path = _SELECT.where(DeploymentRow.path == path)
-    row = connection.execute(to_path.order_by(DeploymentRow.id.desc()).limit(1)).one_or_none()
-    return None if row is None else _deployment(row)
-
-
 def deployments(connection: Connection) -> list[Deployment]:
     """Return every deployment, in the order of recording."""
     rows = connection.execute(_SELECT.order_by(DeploymentRow.id))
