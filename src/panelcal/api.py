@@ -10,17 +10,18 @@ Examples
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from panelcal.domain.resolution import Resolution
-from panelcal.domain.runs import Run
+from panelcal.domain.runs import Run, is_dataset
 from panelcal.domain.validity import Policy
 from panelcal.services import resolve as resolving
 from panelcal.services import runs
 from panelcal.services.assemble import assemble, kinds_of
+from panelcal.services.remember import Memory
 from panelcal.services.tags import transaction_time
 from panelcal.storage.store import OpenStore
 from panelcal.storage.store import open_store as open_directory
@@ -35,6 +36,14 @@ class ResolvedConstants(Resolution):
     """An answer that can load its arrays."""
 
     store: OpenStore | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, answer: Resolution, store: OpenStore) -> Self:
+        """Return an answer with the store that gave it."""
+        found = cls.__new__(cls)
+        # All fields as they are; setting each of a frozen class takes longer than the rest.
+        vars(found).update(vars(answer), store=store)
+        return found
 
     def arrays(self) -> "dict[str, np.ndarray[Any, np.dtype[np.float32]]]":
         """Load the constants, verifying every payload.
@@ -78,6 +87,7 @@ class Store(AbstractContextManager["Store"]):
 
     def __init__(self, directory: str | Path) -> None:
         self._store = open_directory(Path(directory))
+        self._memory = Memory[ResolvedConstants](self._store.database.reader)
 
     def resolve(
         self,
@@ -90,6 +100,9 @@ class Store(AbstractContextManager["Store"]):
         tag: str | None = None,
     ) -> ResolvedConstants:
         """Return the constants of a detector id, or of a dataset, at a time.
+
+        Asked the same repeatedly, it gives the same answer without asking the
+        database for more than whether anything was committed since.
 
         Parameters
         ----------
@@ -113,6 +126,26 @@ class Store(AbstractContextManager["Store"]):
         InvalidInputError, NotFoundError, NoValidConstantsError
             As `panelcal.services.resolve.resolve`.
         """
+
+        def ask() -> ResolvedConstants:
+            return self._resolve(detector, at, source, policy, as_of, tag)
+
+        # Without a time a detector is resolved now, which is another time each time.
+        if at is None and not is_dataset(detector):
+            return ask()
+        # Equal datetimes of one zone can be two moments, told apart by their fold.
+        folds = getattr(at, "fold", 0), getattr(as_of, "fold", 0)
+        return self._memory.recall((detector, at, source, policy, as_of, tag, folds), ask)
+
+    def _resolve(
+        self,
+        detector: str,
+        at: str | datetime | None,
+        source: str | None,
+        policy: Policy,
+        as_of: str | datetime | None,
+        tag: str | None,
+    ) -> ResolvedConstants:
         now = datetime.now(UTC)
         past = transaction_time(self._store, as_of, tag, now=now)
         answer = resolving.resolve(
@@ -124,8 +157,7 @@ class Store(AbstractContextManager["Store"]):
             as_of=None if past is None else past.utc,
             now=now,
         )
-        facts = {item.name: getattr(answer, item.name) for item in fields(Resolution)}
-        return ResolvedConstants(**facts, store=self._store)
+        return ResolvedConstants.of(answer, self._store)
 
     def detector_id(
         self, dataset: str, source: str | None = None, segment: int | None = None

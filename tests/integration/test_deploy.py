@@ -24,7 +24,9 @@ from builders import GainsTree, damage, delivered, rows
 from conftest import RunsProgram
 from legacy_oracle import find_calib_file, load_txt, parse_history
 from panelcal.errors import PanelcalError
+from panelcal.exporters import text_array
 from panelcal.services import deploy as deploy_service
+from panelcal.services import export as export_service
 from panelcal.storage.store import open_store
 
 DATASET = "exp=xcsls3716:run=631"
@@ -690,3 +692,162 @@ def test_two_detectors_of_a_run_have_their_own_directories(
     expected = printed(page, "pixel_gain", ("M044",))
     assert bits(load_txt(deploys.found("pixel_gain", 631, source))) == bits(expected)
     assert find_calib_file(deploys.calib, SOURCE, "pixel_gain", 631) == ""
+
+
+# --- equal content is formatted once ------------------------------------------------------
+
+NEXT = "exp=xcsls3716:run=632"
+
+
+@pytest.fixture
+def formatted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note the kind of each array that is formatted."""
+    noted: list[str] = []
+    usual = export_service.write_text
+
+    def noting(path: Path, final: Path, array: Array, kind: Any, *rest: Any) -> str:
+        noted.append(kind.name)
+        return usual(path, final, array, kind, *rest)
+
+    monkeypatch.setattr(deploy_service, "write_text", noting)
+    return noted
+
+
+def require_next_is_served(deploys: Deploys, page: GainsTree) -> None:
+    """Deploy a run of the same answer, and find in its files what was delivered."""
+    deploys.run(NEXT, "--begin", "20171205170000", "--detector-id", DETECTOR)
+    assert deploys(dataset=NEXT).exit_code == 0
+    for kind in STEMS:
+        assert bits(load_txt(deploys.folder(kind) / "632-end.data")) == bits(printed(page, kind))
+
+
+def test_values_that_a_deployed_file_holds_are_copied_and_not_formatted_again(
+    deploys: Deploys, page: GainsTree, formatted: list[str], store_dir: Path
+) -> None:
+    assert deploys().exit_code == 0
+    assert formatted == ["pixel_gain", "pixel_offset"]
+    deploys.run(NEXT, "--begin", "20171205170000", "--detector-id", DETECTOR)
+    assert deploys(dataset=NEXT).exit_code == 0
+    assert formatted == ["pixel_gain", "pixel_offset"]
+    for kind in STEMS:
+        path = deploys.found(kind, 632)
+        assert path.name == "632-end.data"
+        assert bits(load_txt(path)) == bits(printed(page, kind))
+        assert path.read_text().count(str(path)) == 1
+        assert f"token={deploys.token(NEXT)}" in deploys.history(kind)[-1]
+        recorded = rows(store_dir, "SELECT file_digest FROM deployment WHERE run = 632")
+        assert (hashlib.sha256(path.read_bytes()).hexdigest(),) in recorded
+
+
+@pytest.mark.parametrize("spoilt", ["edited", "cut short", "removed", "a directory"])
+def test_a_file_that_is_not_as_it_was_deployed_is_not_copied(
+    deploys: Deploys, page: GainsTree, formatted: list[str], spoilt: str
+) -> None:
+    assert deploys().exit_code == 0
+    for kind in STEMS:
+        path = deploys.found(kind, 631)
+        content = path.read_bytes()
+        path.unlink()
+        if spoilt == "edited":
+            path.write_bytes(content[:-3] + b"9" + content[-2:])
+        elif spoilt == "cut short":
+            path.write_bytes(content[: len(content) // 2])
+        elif spoilt == "a directory":
+            path.mkdir()
+    require_next_is_served(deploys, page)
+    assert formatted == ["pixel_gain", "pixel_offset"] * 2
+
+
+def test_values_in_another_number_format_are_not_copied(
+    deploys: Deploys, formatted: list[str]
+) -> None:
+    assert deploys("--precision", "full").exit_code == 0
+    deploys.run(NEXT, "--begin", "20171205170000", "--detector-id", DETECTOR)
+    assert deploys(dataset=NEXT).exit_code == 0
+    assert formatted == ["pixel_gain", "pixel_offset"] * 2
+
+
+def test_a_file_that_goes_away_while_it_is_copied_is_no_failure(
+    deploys: Deploys, page: GainsTree, formatted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert deploys().exit_code == 0
+    usual = export_service.copy_text
+
+    def late(path: Path, final: Path, source: Path, *rest: Any) -> str:
+        source.unlink()
+        return usual(path, final, source, *rest)
+
+    monkeypatch.setattr(deploy_service, "copy_text", late)
+    require_next_is_served(deploys, page)
+    assert formatted == ["pixel_gain", "pixel_offset"] * 2
+
+
+def test_a_file_that_changes_while_it_is_copied_is_not_trusted(
+    deploys: Deploys, page: GainsTree, formatted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert deploys().exit_code == 0
+    usual = export_service.copy_text
+
+    def changing(path: Path, final: Path, source: Path, *rest: Any) -> str:
+        content = source.read_bytes()
+        source.write_bytes(content[:-3] + b"9" + content[-2:])
+        return usual(path, final, source, *rest)
+
+    monkeypatch.setattr(deploy_service, "copy_text", changing)
+    require_next_is_served(deploys, page)
+    assert formatted == ["pixel_gain", "pixel_offset"] * 2
+
+
+def test_a_file_that_is_replaced_while_it_is_copied_is_no_failure(
+    deploys: Deploys, page: GainsTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert deploys().exit_code == 0
+    usual = text_array.copy_rows
+
+    def replacing(source: Any, stream: Any, header: Any) -> str:
+        digest = usual(source, stream, header)
+        path = Path(source.name)
+        other = path.with_name("other")
+        other.write_bytes(path.read_bytes().replace(b"1", b"2"))
+        other.replace(path)
+        return digest
+
+    monkeypatch.setattr(export_service, "copy_rows", replacing)
+    require_next_is_served(deploys, page)
+
+
+def test_a_file_that_is_edited_while_it_is_compared_is_no_failure(
+    deploys: Deploys, page: GainsTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert deploys().exit_code == 0
+    usual = text_array.copy_rows
+
+    def editing(source: Any, stream: Any, header: Any) -> str:
+        digest = usual(source, stream, header)
+        path = Path(source.name)
+        content = path.read_bytes()
+        path.write_bytes(content[:-3] + b"9" + content[-2:])
+        return digest
+
+    monkeypatch.setattr(export_service, "copy_rows", editing)
+    require_next_is_served(deploys, page)
+
+
+def test_a_copy_that_reads_back_differently_is_not_deployed(
+    deploys: Deploys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert deploys().exit_code == 0
+    usual = text_array.copy_rows
+
+    def spoiling(source: Any, stream: Any, header: Any) -> str:
+        digest = usual(source, stream, header)
+        stream.seek(-3, os.SEEK_END)
+        stream.write(b"9")
+        return digest
+
+    monkeypatch.setattr(export_service, "copy_rows", spoiling)
+    deploys.run(NEXT, "--begin", "20171205170000", "--detector-id", DETECTOR)
+    result = deploys(dataset=NEXT)
+    assert result.exit_code == 5
+    assert "reads back differently" in result.stderr
+    assert [path.name for path in deploys.folder("pixel_gain").glob("632*")] == []

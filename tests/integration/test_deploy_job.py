@@ -29,7 +29,7 @@ from panelcal.exporters.text_array import Environment
 from panelcal.services import deploy as deploy_service
 from panelcal.services import deploy_site
 from panelcal.services.deploy_job import deploy_all
-from panelcal.services.export import Writing
+from panelcal.services.export import Writing, write_text
 from panelcal.storage.store import OpenStore
 
 EXPERIMENT = "xcsls3716"
@@ -172,6 +172,12 @@ def state(root: Path) -> dict[str, tuple[int, int, bytes]]:
     return found
 
 
+def written(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file is written or replaced; being read is no change."""
+    about = path.stat()
+    return about.st_mode, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
 def statuses(report: dict[str, Any]) -> dict[str, str]:
     return {one["dataset"].partition(":run=")[2]: one["status"] for one in report["runs"]}
 
@@ -229,13 +235,37 @@ def test_the_second_job_writes_nothing(deployed: Job, untouched: NothingWritten)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_assignment_changes_just_the_runs_that_it_is_for(deployed: Job, kind: str) -> None:
-    before = (deployed.folder(kind) / "631-end.data").stat()
+    before = written(deployed.folder(kind) / "631-end.data")
     deployed.assign(PANELS[0], "M044", LATER_START)
     report = deployed.report()
     assert statuses(report) == {"631": "served", "632": "served", "700": "written"}
     assert deployed.names(kind) == ["631-end.data", "700-end.data"]
-    assert (deployed.folder(kind) / "631-end.data").stat() == before
+    assert written(deployed.folder(kind) / "631-end.data") == before
     assert [deployed.read(run, kind) for run in (632, 700)] == ["M068 M088", "M044 M088"]
+
+
+def test_answers_that_take_turns_are_formatted_once_each(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formatted: list[str] = []
+    usual = write_text
+
+    def noting(path: Path, final: Path, array: Any, kind: Any, *rest: Any) -> str:
+        formatted.append(f"{kind.name} {final.name}")
+        return usual(path, final, array, kind, *rest)
+
+    monkeypatch.setattr("panelcal.services.deploy.write_text", noting)
+    for day in range(1, 7):
+        job.register(f"80{day},2019010{day}120000")
+        job.assign(PANELS[0], ("M044", "M068")[day % 2], f"2019010{day}000000")
+    assert job().exit_code == 0
+    for kind in KINDS:
+        assert [name for name in job.names(kind) if name.startswith("80")] == [
+            f"80{day}-end.data" for day in range(1, 7)
+        ]
+        read = [job.read(800 + day, kind) for day in range(1, 7)]
+        assert read == ["M068 M088", "M044 M088"] * 3
+    assert len(formatted) == 2 * len(KINDS)
 
 
 def test_each_file_is_a_row_and_a_record(deployed: Job, store_dir: Path) -> None:

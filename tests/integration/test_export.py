@@ -1,10 +1,14 @@
 """``panelcal export`` to local files, and ``panelcal get``."""
 
+import io
 import json
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -12,6 +16,12 @@ import pytest
 from builders import GainsTree, damage, delivered
 from conftest import RunsProgram
 from legacy_oracle import load_txt
+from panelcal.errors import IntegrityError, InvalidInputError
+from panelcal.exporters import npz_file
+from panelcal.exporters.text_array import Environment
+from panelcal.services import export
+from panelcal.services.assemble import assemble, kinds_of
+from panelcal.storage.store import OpenStore
 
 pytestmark = pytest.mark.sqlite_only
 
@@ -232,6 +242,109 @@ def test_existing_files_are_replaced_by_what_is_verified(
         )
         with np.load(out / f"{PREFIX}_{kind}.npz") as found:
             assert bits(found[kind]) == bits(expected)
+
+
+@pytest.mark.usefixtures("registered", "out")
+def test_no_array_outlives_the_files_of_its_kind(
+    panelcal: RunsProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former: list[weakref.ref[Array]] = []
+
+    def assembled(*arguments: Any) -> Array:
+        assert [array for array in former if array() is not None] == []
+        array = assemble(*arguments)
+        former.append(weakref.ref(array))
+        return array
+
+    monkeypatch.setattr(export, "assemble", assembled)
+    assert panelcal("export", DATASET).exit_code == 0
+    assert len(former) == len(STEMS)
+
+
+@pytest.mark.parametrize("precision", ["legacy", "full"])
+@pytest.mark.usefixtures("registered")
+def test_text_copied_for_another_answer_is_what_writing_it_would_make(
+    store: OpenStore, tmp_path: Path, precision: export.Precision
+) -> None:
+    environment = Environment("tester", "psana1507", "/reg/d")
+    writing = export.Writing(precision, environment, datetime(2026, 2, 1, tzinfo=UTC))
+    kind = kinds_of(store).kind("pixel_gain")
+    earlier = export.answer_for(store, DATASET, None, at="20171206000000")
+    later = export.answer_for(store, DATASET, None, at="20171207000000")
+    array = assemble(store.payloads, later.resolution, kind.name)
+    final = tmp_path / "700-end.data"
+    paths = {name: tmp_path / name for name in ("source", "copied", "written")}
+    of_source = export.write_text(paths["source"], final, array, kind, earlier, writing)
+    copied = export.copy_text(
+        paths["copied"], final, paths["source"], array.shape, kind, later, writing
+    )
+    written = export.write_text(paths["written"], final, array, kind, later, writing)
+    assert (copied, paths["copied"].read_bytes()) == (written, paths["written"].read_bytes())
+    assert copied != of_source
+    with pytest.raises(InvalidInputError, match="states"):
+        export.copy_text(
+            tmp_path / "other", final, paths["source"], (3, 1, 4, 8), kind, later, writing
+        )
+
+
+@pytest.mark.parametrize("place", [0, 1000, -1])
+def test_an_npz_file_that_reads_back_differently_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    monkeypatch.setattr(npz_file, "_READ_BYTES", 100)
+    array = np.arange(3 * 2 * 20 * 30, dtype=np.float32).reshape(3, 2, 20, 30)
+    path = tmp_path / "arrays.npz"
+    npz_file.write_npz(path, "pixel_gain", array, "0123")
+    others = {
+        "a value": np.where(np.arange(array.size) == place % array.size, -7, array.ravel()),
+        "its shape": array[:, :1].repeat(2, axis=1).swapaxes(2, 3),
+        "its order": np.asfortranarray(array),
+        "its type": array.astype(np.float64),
+        "its length": array[:2],
+        "its order, of the same bytes": array.ravel().reshape(array.shape, order="F"),
+        "its type, of the same bytes": array.view(np.int32),
+    }
+    others["a value"] = others["a value"].astype(np.float32).reshape(array.shape)
+    writes = np.savez
+    for other in others.values():
+
+        def something_else(path: Path, *, other: Array = other, **arrays: Any) -> None:
+            writes(path, **(arrays | {"pixel_gain": other}))
+
+        monkeypatch.setattr(np, "savez", something_else)
+        with pytest.raises(IntegrityError, match=r"arrays\.npz reads back differently"):
+            npz_file.write_npz(path, "pixel_gain", array, "0123")
+
+
+@pytest.mark.parametrize("part", [b"\x93NUMPY", b"descr", b"pixel_gain.npy", b"PK\x05\x06"])
+def test_a_damaged_npz_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: bytes
+) -> None:
+    path, writes = tmp_path / "arrays.npz", np.savez
+
+    def damaged(path: Path, **arrays: Any) -> None:
+        writes(path, **arrays)
+        path.write_bytes(path.read_bytes().replace(part, bytes(len(part))))
+
+    monkeypatch.setattr(np, "savez", damaged)
+    with pytest.raises(IntegrityError, match=r"arrays\.npz reads back differently"):
+        npz_file.write_npz(path, "pixel_gain", np.zeros((3, 4, 8), np.float32), "0123")
+
+
+def test_an_npz_file_that_lacks_the_last_value_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(path: Path, *, pixel_gain: Array, **_rest: Any) -> None:
+        stream = io.BytesIO()
+        np.save(stream, pixel_gain)
+        with ZipFile(path, "w") as archive:
+            archive.writestr("pixel_gain.npy", stream.getvalue()[:-4])
+
+    monkeypatch.setattr(np, "savez", cut)
+    with pytest.raises(IntegrityError, match=r"arrays\.npz reads back differently"):
+        npz_file.write_npz(
+            tmp_path / "arrays.npz", "pixel_gain", np.ones((3, 4), np.float32), "0123"
+        )
 
 
 @pytest.mark.usefixtures("registered")

@@ -78,7 +78,7 @@ def test_a_failed_migration_leaves_no_half_built_schema(
     def broken(config: Config) -> ScriptDirectory:
         directory = loaded(config)
         found = directory.get_revision(SCHEMA_REVISION).module
-        monkeypatch.setattr(found, "_views", fail)
+        monkeypatch.setattr(found, "_triggers", fail)
         return directory
 
     monkeypatch.setattr(ScriptDirectory, "from_config", broken)
@@ -299,7 +299,10 @@ def test_down_to_0002_and_up_again_every_row_and_answer_is_as_before(
     assert rows(imported, use) == before[2]
     assert panelcal("db", "upgrade").exit_code == 0
     assert (fingerprint(imported)[0], panelcal(*question).stdout, rows(imported, use)) == before
-    del below["alembic_version"], before[0]["alembic_version"]
+    for held in (below, before[0]):
+        del held["alembic_version"]
+    # Kept since 0004, from what the ledger says.
+    del before[0]["latest_start"]
     assert below == before[0]
     assert json.loads(before[1])["panels"][0]["module"] == "M044"
 

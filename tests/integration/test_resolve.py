@@ -5,13 +5,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import event
 
 import panelcal as package
 from builders import write_delivery
@@ -24,6 +22,7 @@ from panelcal.services.resolve import resolve
 from panelcal.services.runs import RunFields, add_run, detector_id
 from panelcal.storage.store import OpenStore, open_store
 from servers import copied_store
+from statements import statements
 
 if TYPE_CHECKING:
     from conftest import RunsProgram
@@ -287,25 +286,11 @@ def test_a_source_with_a_detector_id_is_refused(panelcal: "RunsProgram", record:
     assert "a source ('Jungfrau.0') goes with a dataset, not with a detector id" in result.stderr
 
 
-@contextmanager
-def statements(store: OpenStore) -> Iterator[list[str]]:
-    """Collect the SQL that is sent, without what opens and closes transactions."""
-    sent: list[str] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.lstrip().startswith(("BEGIN", "PRAGMA")):
-            sent.append(statement)
-
-    event.listen(store.database._engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(store.database._engine, "before_cursor_execute", note)
-
-
 def test_a_detector_id_is_resolved_in_one_statement(store: OpenStore, record: Records) -> None:
     for panel in (ONE, TWO, NEVER):
         record(panel, "M044", None)
         record(panel, "M068", "20180306000000")
-    with statements(store) as sent:
+    with statements(store.database) as sent:
         assert used(store, f"{ONE}_{TWO}_{NEVER}", "20180306000000") == ["M068@1"] * 3
     assert len(sent) == 1
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import event
 
 import panelcal as package
 from builders import delivered, rows, write_delivery
@@ -24,6 +23,7 @@ from panelcal.services.modules import deliver
 from panelcal.services.resolve import resolve
 from panelcal.storage.store import OpenStore, open_store
 from servers import copied_store
+from statements import statements
 
 NothingWritten = Callable[[], AbstractContextManager[None]]
 
@@ -132,14 +132,8 @@ def test_every_segment_without_constants_is_listed_as_it_can_be_assigned(
 
 
 def test_all_segments_are_asked_for_in_one_statement(store: OpenStore) -> None:
-    sent: list[str] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
-
-    event.listen(store.database._engine, "before_cursor_execute", note)
-    resolve(store, DETECTOR, STAMP, now=NOW)
-    event.remove(store.database._engine, "before_cursor_execute", note)
+    with statements(store.database) as sent:
+        resolve(store, DETECTOR, STAMP, now=NOW)
     assert len([one for one in sent if "assignment" in one]) == 1
 
 

@@ -1042,7 +1042,7 @@ def test_a_damaged_payload_ends_it_where_it_is_needed_and_is_named(
     result = site.panelcal("verify-deploy", "--calib-root", site.root, "--json")
     assert result.exit_code == 5
     assert result.stdout == ""
-    assert "holds other values: digest" in result.stderr
+    assert "holds other values: xxh3" in result.stderr
     assert "restore it from a backup" in result.stderr
 
 

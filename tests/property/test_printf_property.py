@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from panelcal.exporters.printf import as_written, format_rows, number_format_of, parse_lines
+from panelcal.exporters.printf import as_written, format_rows
+from panelcal.exporters.strtod import number_format_of, parse_fixed, parse_lines
 
 Values = np.ndarray[Any, np.dtype[np.float32]]
 FORMATS = [*(f"%.{decimals}f" for decimals in range(1, 7)), "%.9g"]
@@ -169,3 +170,12 @@ def test_fixed_numbers_of_any_length_are_rounded_once(numbers: list[int], decima
         digits = str(abs(number)).rjust(decimals + 1, "0")
         texts.append("-" * (number < 0) + f"{digits[:-decimals]}.{digits[-decimals:]}")
     assert parse_lines([" ".join(texts)]).tobytes() == np.array([list(map(float, texts))]).tobytes()
+
+
+@settings(deadline=None)
+@given(text=st.text("0059.- \n", min_size=1, max_size=40).map(lambda text: f"{text}\n".encode()))
+def test_text_is_read_exactly_or_left_to_others(text: bytes) -> None:
+    found = parse_fixed(text)
+    if found is not None:
+        lines = text.decode().split("\n")[:-1]
+        assert found.values.tobytes() == np.array(read_by_python(lines)).tobytes()

@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 
 from panelcal.errors import InvalidInputError
-from panelcal.exporters.printf import (
-    VALUES_AT_ONCE,
-    as_written,
-    format_rows,
-    number_format_of,
-    parse_lines,
-)
+from panelcal.exporters.printf import as_written, format_rows
 
 Values = np.ndarray[Any, np.dtype[np.float32]]
 FIXED = [f"%.{decimals}f" for decimals in range(1, 7)]
@@ -120,6 +114,36 @@ def test_blanks_separate_and_a_line_feed_ends(number_format: str, shape: tuple[i
     assert lines[-1] == ""
 
 
+@pytest.mark.parametrize("decimals", range(1, 5))
+def test_every_number_of_eight_characters_is_written_exactly(decimals: int) -> None:
+    numbers = np.arange(-(10**5) - 20, 10**6 + 20, 1 if decimals == 4 else 7)
+    rows = (numbers[: numbers.size // 20 * 20] / 10**decimals).astype(np.float32).reshape(-1, 20)
+    for start in range(0, len(rows), 2_000):
+        piece = rows[start : start + 2_000]
+        assert format_rows(piece, f"%.{decimals}f") == by_python(piece, f"%.{decimals}f")
+
+
+@pytest.mark.parametrize("decimals", range(1, 5))
+@pytest.mark.parametrize("sign", [1, -1])
+def test_rows_of_numbers_of_one_length_are_written_exactly(decimals: int, sign: int) -> None:
+    for digits in range(1, 9 - decimals):
+        value = sign * float("123456789"[:digits])
+        for columns in (1, 3):
+            rows = np.full((2, columns), value, np.float32)
+            assert format_rows(rows, f"%.{decimals}f") == by_python(rows, f"%.{decimals}f")
+
+
+@pytest.mark.parametrize("decimals", range(1, 5))
+def test_the_longest_that_fit_into_eight_characters_have_neighbours_that_do_not(
+    decimals: int,
+) -> None:
+    for limit in (10 ** (6 - decimals), -(10 ** (5 - decimals))):
+        edge = np.float32(limit)
+        inside = np.nextafter(edge, np.float32(0))
+        for rows in (of(float(inside), 0.5), of(float(edge), 0.5), of(limit - limit / 20, 0.0)):
+            assert format_rows(rows, f"%.{decimals}f") == by_python(rows, f"%.{decimals}f")
+
+
 def test_rows_of_any_memory_order_are_written_and_left_alone() -> None:
     rows = np.arange(12, dtype=np.float32).reshape(3, 4)
     rows.setflags(write=False)
@@ -151,92 +175,3 @@ def test_a_format_that_is_not_known_exactly_is_refused(number_format: str) -> No
         format_rows(of(1), number_format)
     with pytest.raises(InvalidInputError, match="no format"):
         as_written(of(1), number_format)
-
-
-LINES = {
-    "as written": ["1.2500 -0.0000", "10.5000 -200.1234"],
-    "one decimal": ["0.1", "0.3"],
-    "a minus on the first number": ["-1.5 2.5"],
-    "minus zero": ["-0.0000 0.0000"],
-    "15 digits": ["123456789012345.0 0.1", "9007199254740.993 0.1"],
-    "16 digits": ["9007199254740993.0 0.1"],
-    "16 decimals": ["0.1234567890123456"],
-    "many leading zeros": ["000000000000000000000001.5 2.5"],
-    "other decimals on each line": ["1.25 2.50", "1.250 2.500"],
-    "integers": ["1 2", "3 4"],
-    "no digit before the point": [".5 -.5"],
-    "no digit behind the point": ["1. 2."],
-    "plus": ["+1.5 2.5"],
-    "exponents": ["1.5e3 2.5e3"],
-    "tabs": ["1.5\t2.5"],
-    "two blanks": ["1.5  2.5"],
-    "blanks around": [" 1.5 2.5 ", " 3.5 4.5 "],
-    "NaN and infinities": ["nan inf", "-inf -0.0"],
-    "carriage return": ["1.5 2.5\r", "3.5 4.5\r"],
-}
-
-
-@pytest.mark.parametrize("lines", LINES.values(), ids=LINES.keys())
-def test_lines_are_read_as_python_reads_their_numbers(lines: list[str]) -> None:
-    expected = [[float(word) for word in line.split()] for line in lines]
-    values = parse_lines(lines)
-    assert values.shape == np.shape(expected)
-    assert values.tobytes() == np.array(expected).tobytes()
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ["1.5 2.5", "3.5"],
-        ["1.5", "2.5 3.5"],
-        ["1.5 2.5", "3.5 "],
-        ["1.5 2.5", "3.5", "4.5 5.5 6.5"],
-        ["1.5,2.5"],
-        ["1.5 2.5x"],
-        ["1.5 x.5"],
-        ["1.5 --2.5"],
-        ["1.5 2.-5"],
-        ["1.5 1.5.5"],
-        ["1.5 -.-5"],
-        ["1.5 2:5.5"],
-        ["1.5 2/5.5"],
-        ["1.5 2.٣"],
-        ["1.5 2_0.5"],
-    ],
-)
-def test_lines_that_differ_or_hold_no_number_are_refused(lines: list[str]) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        parse_lines(lines)
-
-
-def test_more_lines_than_are_converted_at_once_keep_their_order() -> None:
-    columns = 5
-    count = 2 * VALUES_AT_ONCE // columns + 3
-    numbers = np.arange(count * columns, dtype=np.float64).reshape(count, columns)
-    lines = [" ".join(f"{number}.0" for number in row) for row in numbers.astype(int).tolist()]
-    assert parse_lines(lines).tobytes() == numbers.tobytes()
-    spoilt = [*lines[:-1], lines[-1].replace(".0", ".00")]
-    assert parse_lines(spoilt).tobytes() == numbers.tobytes()
-
-
-@pytest.mark.parametrize(
-    ("lines", "number_format"),
-    [
-        (["1.5 -2.5", "+0.1"], "%.1f"),
-        (["1.5000\t 2.5000 "], "%.4f"),
-        (["  .123456"], "%.6f"),
-        (["1.1234567"], "%.9g"),
-        (["1 2"], "%.9g"),
-        (["1. 2."], "%.9g"),
-        (["1.5 2"], "%.9g"),
-        (["1.5 2.25"], "%.9g"),
-        (["1.5 2.5", "3.25 4.5"], "%.9g"),
-        (["1.5 2.5e0"], "%.9g"),
-        (["1.5e0 2.5"], "%.9g"),
-        (["1.5 nan"], "%.9g"),
-        (["nan 1.5"], "%.9g"),
-        (["1.5", "2.5 3.5"], "%.1f"),
-    ],
-)
-def test_the_format_found_is_that_of_every_number(lines: list[str], number_format: str) -> None:
-    assert number_format_of(lines) == number_format

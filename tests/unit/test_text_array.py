@@ -1,7 +1,11 @@
 """Text arrays: the bytes that are written, and what readers make of bytes."""
 
+import errno
 import hashlib
 import io
+import re
+import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +14,12 @@ import pytest
 
 from legacy_oracle import load_txt
 from panelcal.errors import IntegrityError, InvalidInputError
+from panelcal.exporters import text_array, text_pieces
 from panelcal.exporters.foreign_text import TextArray, read_foreign_text_array
-from panelcal.exporters.printf import as_written
+from panelcal.exporters.printf import as_written, format_rows
 from panelcal.exporters.text_array import (
     Environment,
+    copy_rows,
     header_lines,
     read_text_array,
     require_reads_back,
@@ -218,10 +224,48 @@ READABLE = {
 }
 
 
+READABLE |= {
+    f"{name}, with decimals": re.sub("^1 2", "1.5 2.5", text, flags=re.M).replace(
+        "3 4", "-3.5 41.5"
+    )
+    for name, text in READABLE.items()
+}
+READABLE |= {
+    "decimals that change": LAYOUT + "1.5 2.5\n3.25 4.25\n",
+    "decimals of float64": LAYOUT.replace("float32", "float64") + "0.1 0.2\n0.3 -0.4\n",
+    "decimals of float16": LAYOUT.replace("float32", "float16") + "0.1 0.2\n0.3 -99999.4\n",
+    "decimals beyond float16": LAYOUT.replace("float32", "float16") + "0.1 0.2\n0.3 -0.4\n",
+    "a header in two parts": LAYOUT[: LAYOUT.index("# DIM:2")] + "1.5 2.5\n# DIM:2 2\n3.5 4.5\n",
+    "a length to be found": LAYOUT.replace("DIM:1 2", "DIM:1 -1") + "1.5 2.5\n3.5 4.5\n",
+    "a carriage return in a comment": LAYOUT + "# one\r1.5 2.5\n3.5 4.5\n",
+    "a key behind a carriage return": LAYOUT + "# one\r# DTYPE float64\n1.1 2.2\n3.3 4.4\n",
+    "one axis more behind data": LAYOUT + "1.5 2.5\n3.5 4.5\n" * 2 + "# NDIM 4\n# DIM:3 2\n",
+}
+
+
+@pytest.fixture(params=[None, 7], ids=["one piece", "pieces"])
+def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are read in one piece, or line by line."""
+    if request.param is not None:
+        monkeypatch.setattr(text_pieces, "PIECE_BYTES", request.param)
+
+
+@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize("text", READABLE.values(), ids=READABLE.keys())
 def test_the_reader_reads_what_psana_reads(tmp_path: Path, text: str) -> None:
     path = put(tmp_path, text.encode())
     assert bits(read_text_array(path)) == bits(load_txt(path))
+
+
+def test_a_file_of_many_pieces_is_read_alike_by_panelcal_and_by_psana(tmp_path: Path) -> None:
+    array = np.linspace(-9, 99, 300_000, dtype=np.float32).reshape(3, 100, 1000)
+    path = tmp_path / "631-end.data"
+    with path.open("wb") as stream:
+        head = header_lines(array.shape, [], ENVIRONMENT, str(path), "t")
+        write_text_array(stream, array, "%.4f", head)
+    assert path.stat().st_size > 3 * text_pieces.PIECE_BYTES
+    assert bits(read_text_array(path)) == bits(load_txt(path))
+    require_reads_back(path, array, "%.4f")
 
 
 UNREADABLE = {
@@ -242,6 +286,19 @@ UNREADABLE = {
 }
 
 
+UNREADABLE |= {
+    f"{name}, with decimals": re.sub("^1 2", "1.5 2.5", text, flags=re.M).replace("3 4", "3.5 4.5")
+    for name, text in UNREADABLE.items()
+}
+UNREADABLE |= {
+    "more than is stated": LAYOUT + "1.5 2.5\n3.5 4.5\n5.5 6.5\n",
+    "less than is stated": LAYOUT + "1.5 2.5\n",
+    "lines of other lengths": LAYOUT + "1.500000\n2.500000 3.500000 4.500000\n",
+    "an array beyond all memory": LAYOUT.replace("DIM:0 1", "DIM:0 999999999999") + "1.5 2.5\n",
+}
+
+
+@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize("text", UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_the_reader_refuses_what_psana_refuses(tmp_path: Path, text: str) -> None:
     path = put(tmp_path, text.encode())
@@ -263,10 +320,18 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_text_array(tmp_path / "none.data")
 
 
+@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize(
     ("good", "bad"),
     [
         (b"111.2500 ", b"111.2501 "),
+        (b"111.5000\n", b"111.5000\n\n"),
+        (b"111.5000\n", b"111.5000\n121.0000 121.2500 121.5000\n"),
+        (b"111.5000\n", b"111.5000\n# DTYPE float64\n"),
+        (b"111.5000\n", b"111.5"),
+        (b"111.0000 111.2500 111.5000\n", b""),
+        (b"100.0000 ", b"\n100.0000 "),
+        (b"# UID", b"# DTYPE \xff\n# UID"),
         (b"\n0.0000 ", b"\n-0.0000 "),
         (b"101.5000\n", b"101.5000 101.5000\n"),
         (b"\n110.0000 110.2500 110.5000\n", b"\n"),
@@ -275,7 +340,23 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         (b"# NDIM        4", b"# NDIM        3"),
         (b"\n10.0000", b"\n1O.0000"),
     ],
-    ids=["digit", "sign of zero", "surplus", "lost row", "shape", "type", "NDIM", "letter"],
+    ids=[
+        "digit",
+        "surplus line feed",
+        "surplus row",
+        "late header",
+        "no end",
+        "lost last row",
+        "row in two",
+        "header of no text",
+        "sign of zero",
+        "surplus",
+        "lost row",
+        "shape",
+        "type",
+        "NDIM",
+        "letter",
+    ],
 )
 def test_reading_back_notices_one_change(tmp_path: Path, good: bytes, bad: bytes) -> None:
     content = text_of(number_format="%.4f")
@@ -285,11 +366,88 @@ def test_reading_back_notices_one_change(tmp_path: Path, good: bytes, bad: bytes
         require_reads_back(put(tmp_path, content.replace(good, bad)), array_of_places(), "%.4f")
 
 
+def test_a_file_that_is_gone_does_not_read_back(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match=r"none\.data"):
+        require_reads_back(tmp_path / "none.data", array_of_places(), "%.4f")
+
+
+@pytest.mark.usefixtures("pieces")
 def test_reading_back_at_full_precision_notices_the_last_bit(tmp_path: Path) -> None:
     changed = array_of_places()
     changed[1, 1, 1, 2] = np.nextafter(changed[1, 1, 1, 2], np.float32(0))
     with pytest.raises(IntegrityError, match="1 of 24"):
         require_reads_back(put(tmp_path, text_of(number_format="%.9g")), changed, "%.9g")
+
+
+@pytest.mark.parametrize("number_format", ["%.4f", "%.9g"])
+def test_writing_and_reading_back_need_less_memory_than_a_second_array(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number_format: str
+) -> None:
+    array = np.linspace(-9, 99, 120_000, dtype=np.float32).reshape(3, 400, 100)
+    monkeypatch.setattr(text_pieces, "PIECE_BYTES", 2**11)
+    monkeypatch.setattr(text_array, "VALUES_AT_ONCE", 2**8)
+    path = tmp_path / "631-end.data"
+    head = header_lines(array.shape, [], ENVIRONMENT, str(path), "t")
+    format_rows(array[0, :1], number_format)  # makes its tables, once for all
+    tracemalloc.start()
+    try:
+        with path.open("wb") as stream:
+            write_text_array(stream, array, number_format, head)
+        require_reads_back(path, array, number_format)
+        assert tracemalloc.get_traced_memory()[1] < array.nbytes / 2
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("number_format", ["%.4f", "%.9g"])
+def test_rows_behind_another_header_are_what_writing_them_would_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number_format: str
+) -> None:
+    monkeypatch.setattr(text_array, "_COPIED_BYTES", 10)
+    source = put(tmp_path, text_of(("token 0123",), number_format))
+    stream = io.BytesIO()
+    with source.open("rb") as rows:
+        digest = copy_rows(rows, stream, header(("another token", "")))
+    assert stream.getvalue() == text_of(("another token", ""), number_format)
+    assert digest == hashlib.sha256(stream.getvalue()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("said", "other"),
+    [
+        (b"# DIM:0       2\n# DIM:1       2\n", b"# DIM:0       4\n# DIM:1       1\n"),
+        (b"# DTYPE       float32", b"# DTYPE       float64"),
+        (b"# NDIM        4", b"# NDIM        3"),
+        (b"# UID", b"# \xff\n# UID"),
+    ],
+    ids=["shape", "type", "NDIM", "no text"],
+)
+def test_rows_of_another_layout_are_not_copied(tmp_path: Path, said: bytes, other: bytes) -> None:
+    source, stream = put(tmp_path, text_of().replace(said, other)), io.BytesIO()
+    with source.open("rb") as rows, pytest.raises(InvalidInputError, match=r"631-end\.data"):
+        copy_rows(rows, stream, header())
+    assert stream.getvalue() == b""
+
+
+class Stale(io.BytesIO):
+    """A file that cannot be read any more, as over a network."""
+
+    name = "631-end.data"
+
+    def read(self, *_: object) -> bytes:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+
+def test_rows_that_cannot_be_read_any_more_are_told_from_a_full_disk(tmp_path: Path) -> None:
+    source = Stale(text_of())
+    with pytest.raises(InvalidInputError, match=r"cannot read 631-end\.data"):
+        copy_rows(source, io.BytesIO(), header())
+    with put(tmp_path, text_of()).open("rb") as rows, Path("/dev/full").open("wb") as full:
+        with pytest.raises(OSError, match="No space left"):
+            copy_rows(rows, full, header())
+            full.flush()
+        with suppress(OSError):
+            full.close()
 
 
 HEADER = "\n# SHAPE       (1,2,2)\n# DATATYPE    float32\n\n" + LAYOUT
@@ -347,6 +505,24 @@ FOREIGN = {
 }
 
 
+FOREIGN |= {
+    "a carriage return in a comment": (
+        HEADER + "# one\r1.5 2.5\n3.5 -4.5\n",
+        ("lines end with CR",),
+    ),
+    "a comment between data": (
+        HEADER + "1.5 2.5\n# half\n3.5 -4.5\n",
+        ("comment lines behind the first data: 1",),
+    ),
+    "other decimals": (HEADER + "1.5 2.5\n3.50 -4.50\n", ()),
+    "one value a line": (
+        HEADER + "1.5\n2.5\n3.5\n-4.5\n",
+        ("the lines are not the rows of the array",),
+    ),
+}
+
+
+@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize(("text", "notices"), FOREIGN.values(), ids=FOREIGN.keys())
 def test_an_unusual_file_is_read_and_what_is_unusual_is_said(
     tmp_path: Path, text: str, notices: tuple[str, ...]
@@ -406,6 +582,8 @@ def test_nan_and_infinities_are_read_as_they_are_and_counted(tmp_path: Path) -> 
         ("int16", " -32768\t+7", [-32768, 7]),
         ("uint64", "18446744073709551615 9007199254740993", [2**64 - 1, 2**53 + 1]),
         ("int32", "3.0 -4e1", [3, -40]),
+        ("int32", "3.0 -4.0", [3, -4]),
+        ("float64", "0.1 0.2", [0.1, 0.2]),
         ("float64", "0.1 1e-300", [0.1, 1e-300]),
         ("double", "0.1 1e300", [0.1, 1e300]),
         ("float", "0.1 1e300", [0.1, 1e300]),
@@ -462,6 +640,11 @@ REFUSED = {
     "C++ type": ("# DTYPE uint16_t\n" + DATA, "line 1: DTYPE is 'uint16_t'"),
     "no such type": ("# DATATYPE float33\n" + DATA, "line 1: DATATYPE is 'float33'"),
     "objects": ("# DTYPE object\n" + DATA, "line 1: DTYPE is 'object'"),
+    "decimals of an integer": ("# DTYPE int16\n1.0\n2.0\n3.5\n", "line 4: '3.5' is no int16"),
+    "ragged lines in pieces": (
+        "1.500000\n2.500000 3.500000\n",
+        "line 2: 2 values, but 1 in the lines before",
+    ),
     "a fraction of an integer": ("# DTYPE int16\n1 2\n3 4.5\n", "line 3: '4.5' is no int16"),
     "NaN of an integer": ("# DTYPE int16\n1 nan\n", "line 2: 'nan' is no int16"),
     "beyond an integer": ("# DTYPE uint16\n1 65536\n", "line 2: '65536' is no uint16"),
@@ -470,6 +653,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_would_have_to_be_guessed_is_refused_with_its_place(
     tmp_path: Path, text: str, said: str
@@ -496,9 +680,14 @@ def test_a_foreign_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str
         read_foreign_text_array(tmp_path / name)
 
 
+@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize(
     ("data", "number_format"),
     [
+        ("41.5\n-1.3\n", "%.1f"),
+        ("41.500000\n-1.3000\n", "%.9g"),
+        ("41.5000\n-1.300000\n", "%.9g"),
+        ("0.1234567\n7.7654321\n", "%.9g"),
         ("41.5000 -1.3900\n", "%.4f"),
         ("0.0 300.1\n", "%.1f"),
         ("0.1 0.25\n", "%.9g"),

@@ -1,7 +1,6 @@
 """Where errors become lines and exit codes: the one boundary of all programs."""
 
 import errno
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from panelcal.cli import interrupts
 from panelcal.errors import PanelcalError
+from panelcal.standard_output import failed, flushed
 
 INTERRUPTED = 130
 
@@ -60,6 +60,7 @@ def run_program(app: typer.Typer, on_usage_error: Callable[[], None] | None = No
         Called after a request that could not be understood.
     """
     interrupts.install()
+    code: str | int | None = None
     try:
         app()
     except SystemExit as stop:
@@ -69,19 +70,7 @@ def run_program(app: typer.Typer, on_usage_error: Callable[[], None] | None = No
             on_usage_error()
         if code == INTERRUPTED:
             typer.echo("interrupted", err=True)
-    sys.exit(_flushed(code))
-
-
-def _flushed(code: str | int | None) -> str | int | None:
-    """Flush standard output while a failure can still be told."""
-    if sys.stdout is None:
-        return code
-    try:
-        sys.stdout.flush()
     except OSError as error:
-        # The interpreter flushes again at exit; give it something that works.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if error.errno != errno.EPIPE:
-            typer.echo(f"error: standard output: {error.strerror}", err=True)
-        return code or 1
-    return code
+        # Commands tell their own; this is help that could not be written.
+        code = failed(error)
+    sys.exit(flushed(code))

@@ -42,11 +42,13 @@ def resolve(
     A detector resolves whole or not at all: one panel without valid constants
     fails the call, and every such panel is listed.
     """
-    from panelcal.services.explain import explain_resolution
-
+    accounts: list[PanelAccount] = []
     with options.open_named(ctx, store) as opened:
         answer = _answer(opened, target, source, at, policy, as_of, tag)
-        accounts = explain_resolution(opened, answer) if explain else []
+        if explain:
+            from panelcal.services.explain import explain_resolution
+
+            accounts = explain_resolution(opened, answer)
     tell_notices(answer)
     if json:
         document = answer.document()

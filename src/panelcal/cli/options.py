@@ -139,6 +139,8 @@ def open_named(ctx: typer.Context, named: Path | None) -> "OpenStore":
 
 def as_of_moment(opened: "OpenStore", as_of: str | None, tag: str | None = None) -> datetime | None:
     """Return the transaction time that was asked about, and say how it was understood."""
+    if as_of is None and tag is None:
+        return None
     from panelcal.services.tags import transaction_time
 
     typed = transaction_time(opened, as_of, tag, now=now())

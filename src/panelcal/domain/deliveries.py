@@ -68,10 +68,13 @@ def as_float32(
     import numpy as np
 
     require_floating(array.dtype)
-    _refuse_non_finite(array, "")
+    require_finite(array)
     with np.errstate(over="ignore", under="ignore"):
         narrow = array.astype(np.float32)
-    _refuse_non_finite(narrow, " after the cast to float32")
+    if array.dtype.itemsize <= narrow.itemsize:
+        # Nothing was rounded, only copied or widened.
+        return narrow
+    require_finite(narrow, " after the cast to float32")
     if not cast:
         lost = int(np.count_nonzero(narrow.astype(array.dtype) != array))
         if lost:
@@ -96,7 +99,21 @@ def require_floating(dtype: "np.dtype[Any]") -> None:
         raise InvalidInputError(msg, "float32 expected")
 
 
-def _refuse_non_finite(array: "np.ndarray[Any, Any]", when: str) -> None:
+def require_finite(array: "np.ndarray[Any, Any]", when: str = "") -> None:
+    """Refuse NaN and infinite values.
+
+    Parameters
+    ----------
+    array : ndarray of a floating type
+        Delivered values, in the kind's unit.
+    when : str
+        Added to the count of them.
+
+    Raises
+    ------
+    InvalidInputError
+        There are such values; the first is named by its place.
+    """
     import numpy as np
 
     finite = np.isfinite(array)

@@ -1,6 +1,7 @@
 """The digest of an array: what a payload is addressed by."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ def digest_of(array: "np.ndarray[Any, Any]") -> str:
         64 hexadecimal digits.
     """
     little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
-    head = f"{array.dtype.name}\n{','.join(map(str, array.shape))}\n"
-    digest = hashlib.sha256(head.encode("ascii"))
+    digest = hashlib.sha256(digest_head(array.dtype.name, array.shape))
     digest.update(little.data)
     return digest.hexdigest()
+
+
+def digest_head(dtype: str, shape: Sequence[int]) -> bytes:
+    """Return what is hashed before the values, so that they mean one dtype and shape only."""
+    return f"{dtype}\n{','.join(map(str, shape))}\n".encode("ascii")

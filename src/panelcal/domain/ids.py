@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from panelcal.domain.text import excerpt
@@ -13,6 +14,9 @@ MAX_TYPE = 64
 MAX_SEGMENT = 200
 MAX_NAME = MAX_TYPE + 1 + MAX_SEGMENT
 """Characters of the longest id of one panel: what a column has to hold."""
+
+KNOWN_PANELS = 4096
+"""Ids that are read and written once only: a facility has fewer panels than that."""
 
 _HEX = re.compile(r"[0-9a-f]+\Z", re.ASCII)
 _STAMPED = re.compile(r"[^-]*-[^-]*-[^-]*-[0-9]+\Z", re.ASCII)
@@ -60,11 +64,11 @@ class PanelId:
 
     def fields(self) -> tuple[str, str, str]:
         """Return the three text fields; zero is the empty string."""
-        first, second, third = (f"{value:x}" if value else "" for value in self._numbers())
+        first, second, third = _panel_text(*self._numbers()).split("-")
         return first, second, third
 
     def __str__(self) -> str:
-        return "-".join(self.fields())
+        return _panel_text(*self._numbers())
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -86,6 +90,16 @@ class PanelId:
             _parse_field(text, name, field) for name, field in zip(FIELD_NAMES, fields, strict=True)
         ]
         return cls(*numbers)
+
+
+@lru_cache(maxsize=KNOWN_PANELS)
+def _panel_text(*numbers: int) -> str:
+    return "-".join(f"{value:x}" if value else "" for value in numbers)
+
+
+@lru_cache(maxsize=KNOWN_PANELS)
+def _parse_panel_id(text: str) -> PanelId:
+    return PanelId.parse(text)
 
 
 def _wrong_field_count(text: str, found: int) -> tuple[str, str | None]:
@@ -227,6 +241,7 @@ class DetectorId:
             raise InvalidInputError(msg, "name the store of that detector type with --store")
 
 
+@lru_cache(maxsize=KNOWN_PANELS)
 def parse_detector_id(text: str) -> DetectorId:
     """Read a detector id of LCLS1 or of LCLS2.
 
@@ -266,7 +281,7 @@ def parse_detector_id(text: str) -> DetectorId:
 
 def _parse_part(prefix: str, parts: list[str], index: int) -> PanelId | SegmentId:
     try:
-        return _parse_segment(prefix, parts[index]) if prefix else PanelId.parse(parts[index])
+        return _parse_segment(prefix, parts[index]) if prefix else _parse_panel_id(parts[index])
     except InvalidInputError as error:
         if len(parts) == 1 and not prefix:
             raise

@@ -4,6 +4,7 @@ Unlike psana's reader this one guesses nothing: where a header contradicts itsel
 or its data, the file is refused.
 """
 
+import io
 import math
 import re
 from collections.abc import Mapping
@@ -14,7 +15,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from panelcal.domain.text import count_of, excerpt
 from panelcal.errors import InvalidInputError
-from panelcal.exporters.printf import number_format_of, parse_lines
+from panelcal.exporters.printf import FULL_PRECISION
+from panelcal.exporters.strtod import (
+    FixedText,
+    format_of,
+    number_format_of,
+    parse_fixed,
+    parse_lines,
+)
+from panelcal.exporters.text_pieces import pieces_of, read_head
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,6 +90,15 @@ class _Text:
         raise InvalidInputError(msg, hint)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fixed:
+    """The head of a file, and its values, which all have one count of decimals in a piece."""
+
+    head: bytes
+    values: "np.ndarray[Any, np.dtype[np.float64]]"
+    number_format: str
+
+
 def read_foreign_text_array(path: Path) -> TextArray:
     """Read a text array of any origin, refusing whatever would have to be guessed.
 
@@ -100,9 +118,14 @@ def read_foreign_text_array(path: Path) -> TextArray:
     """
     import numpy as np
 
-    text = _text_of(path)
+    content = _content(path)
+    fixed = _fixed(content)
+    text = _text_of(path, content) if fixed is None else _text_of(path, fixed.head, is_head=True)
     shape, dtype = _stated_shape(text), _stated_type(text)
-    values = _foreign_values(text, dtype)
+    if fixed is not None and dtype.kind != "f":
+        # Integers beyond those of a double are read digit by digit, and judged by their line.
+        fixed, text = None, _text_of(path, content)
+    values = _foreign_values(text, dtype) if fixed is None else fixed.values
     if shape is None:
         shape = values.shape
         if len(shape) == 1:
@@ -118,12 +141,38 @@ def read_foreign_text_array(path: Path) -> TextArray:
     finite = np.isfinite(array)
     if not finite.all():
         notices.append(f"NaN or infinite values: {np.count_nonzero(~finite)}")
-    number_format = number_format_of(list(text.data.values()))
+    if fixed is None:
+        number_format = number_format_of(list(text.data.values()))
+    else:
+        number_format = fixed.number_format
     return TextArray(array, text.comments, number_format, tuple(notices))
 
 
-def _text_of(path: Path) -> _Text:
-    text, notices = _decoded(path)
+def _fixed(content: bytes) -> _Fixed | None:
+    """Return what a file holds if its rows are such as panelcal writes, None for any other."""
+    import numpy as np
+
+    stream = io.BytesIO(content)
+    head = read_head(stream)
+    parts: list[FixedText] = []
+    for piece in pieces_of(stream):
+        part = parse_fixed(piece)
+        if part is None or part.values.shape[1:] != (parts or [part])[0].values.shape[1:]:
+            return None
+        parts.append(part)
+    # A carriage return ends a line as well: that there are data behind it is seen elsewhere.
+    if not parts or b"\r" in head:
+        return None
+    decimals = {part.decimals for part in parts}
+    number_format = format_of(decimals.pop()) if len(decimals) == 1 else FULL_PRECISION
+    return _Fixed(head, np.concatenate([part.values for part in parts]), number_format)
+
+
+def _text_of(path: Path, content: bytes, *, is_head: bool = False) -> _Text:
+    """Return the lines of a file, or of its head alone, behind which there are data."""
+    text, notices = _decoded(path, content)
+    if is_head:
+        notices.clear()
     keys: dict[str, tuple[int, str]] = {}
     unseen: list[str] = []
     comments: list[str] = []
@@ -148,7 +197,7 @@ def _text_of(path: Path) -> _Text:
             raise InvalidInputError(msg, _CORRECT_IT)
         if not line.startswith(f"# {key} "):
             unseen.append(key)
-    if not data:
+    if not data and not is_head:
         msg = f"{path} {'has no data' if text else 'is empty'}"
         raise InvalidInputError(msg)
     if unseen:
@@ -158,8 +207,7 @@ def _text_of(path: Path) -> _Text:
     return _Text(path, keys, tuple(comments), data, tuple(notices))
 
 
-def _decoded(path: Path) -> tuple[str, list[str]]:
-    """Return the text of a file with plain line ends, and what is unusual about them."""
+def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -168,6 +216,11 @@ def _decoded(path: Path) -> tuple[str, list[str]]:
     if content.startswith(b"\x93NUMPY"):
         msg = f"{path} is a binary npy array, not text"
         raise InvalidInputError(msg, "psana cannot read it either; rename it to .npy")
+    return content
+
+
+def _decoded(path: Path, content: bytes) -> tuple[str, list[str]]:
+    """Return the text of a file with plain line ends, and what is unusual about them."""
     try:
         text = content.decode()
     except UnicodeDecodeError as error:

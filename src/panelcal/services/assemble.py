@@ -7,6 +7,7 @@ from uuid import uuid4
 from panelcal.domain.kinds import DetectorType
 from panelcal.domain.resolution import Resolution
 from panelcal.errors import IntegrityError, InvalidInputError
+from panelcal.storage.payload_files import aligned_empty
 from panelcal.storage.payloads import PayloadStore
 from panelcal.storage.store import OpenStore
 from panelcal.storage.types import detector_type as read_detector_type
@@ -16,9 +17,19 @@ if TYPE_CHECKING:
 
 
 def assemble(
-    payloads: PayloadStore, resolution: Resolution, kind: str
+    payloads: PayloadStore,
+    resolution: Resolution,
+    kind: str,
+    out: "np.ndarray[Any, np.dtype[np.float32]] | None" = None,
 ) -> "np.ndarray[Any, np.dtype[np.float32]]":
     """Return the constants of one kind for a whole detector.
+
+    Parameters
+    ----------
+    out : ndarray of float32 or None
+        Filled and returned instead of a new array: C-contiguous, of just the
+        shape returned. Memory that is used again is several times faster than
+        new memory; after an error its values mean nothing.
 
     Returns
     -------
@@ -31,21 +42,36 @@ def assemble(
     ------
     IntegrityError
         A payload is missing, damaged or of another shape than its neighbours.
+    InvalidInputError
+        `out` is of another shape or dtype, not C-contiguous or read-only.
     """
-    import numpy as np
-
-    arrays = [payloads.get(panel.digests[kind]) for panel in resolution.panels]
-    shapes = {array.shape for array in arrays}
+    found = [payloads.find(panel.digests[kind]) for panel in resolution.panels]
+    shapes = {payload.shape for payload in found}
     if len(shapes) != 1:
         msg = f"the panels of {resolution.detector} have different shapes: {sorted(shapes)}"
         raise IntegrityError(msg)
-    return np.stack(arrays, axis=1)
+    gain_ranges, *plane = shapes.pop()
+    shape = (gain_ranges, len(found), *plane)
+    if out is None:
+        out = aligned_empty(shape)
+    else:
+        _require_fitting(out, shape)
+    for panel, payload in enumerate(found):
+        payload.read(out[:, panel])
+    return out
+
+
+def _require_fitting(out: "np.ndarray[Any, Any]", shape: tuple[int, ...]) -> None:
+    is_usable = out.flags.c_contiguous and out.flags.writeable and out.dtype.str == "<f4"
+    if not is_usable or out.shape != shape:
+        msg = f"out is {out.dtype} {out.shape}: C-contiguous writable float32 {shape} expected"
+        raise InvalidInputError(msg)
 
 
 def kinds_of(store: OpenStore) -> DetectorType:
     """Return the detector type whose constants the store holds."""
-    with store.database.reading() as connection:
-        return read_detector_type(connection)
+    with store.database.reader.snapshot() as reader:
+        return read_detector_type(reader)
 
 
 def save_arrays(

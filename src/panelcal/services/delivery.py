@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from panelcal.domain.deliveries import as_float32, require_floating
+from panelcal.domain.deliveries import as_float32, require_finite, require_floating
 from panelcal.domain.kinds import DetectorType
 from panelcal.domain.text import excerpt, printable
 from panelcal.errors import InvalidInputError
+from panelcal.storage.payload_files import aligned_empty
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
 
@@ -38,6 +41,7 @@ def read_delivery(
     *,
     cast: bool = False,
     inside: Path | None = None,
+    memory: "Callable[[tuple[int, ...]], np.ndarray[Any, np.dtype[np.float32]]]" = aligned_empty,
 ) -> Delivery:
     """Read the files of a delivery.
 
@@ -50,6 +54,8 @@ def read_delivery(
         Round to float32 where that loses bits.
     inside : Path or None
         No file may lead out of this directory through links; None allows all.
+    memory : callable
+        Given a shape, returns a new or unused array for the values of a kind.
 
     Raises
     ------
@@ -57,8 +63,6 @@ def read_delivery(
         A file is missing, unreadable, of the wrong shape or type, or holds NaN
         or infinite values. Every such file is named.
     """
-    import numpy as np
-
     expected = {
         kind.file_name(gain_range)
         for kind in detector_type.kinds
@@ -75,11 +79,11 @@ def read_delivery(
     payloads = {}
     wrong: list[str] = []
     for kind in detector_type.kinds:
-        payload = np.empty(detector_type.payload_shape, np.float32)
+        payload = memory(detector_type.payload_shape)
         for gain_range in range(detector_type.gain_ranges):
             path = directory / kind.file_name(gain_range)
             try:
-                payload[gain_range] = _plane(path, detector_type, cast=cast, inside=inside)
+                _read_plane(path, payload[gain_range], cast=cast, inside=inside)
             except InvalidInputError as error:
                 wrong.append(f"{path.name}: {error.message}")
         payloads[kind.name] = payload
@@ -88,10 +92,14 @@ def read_delivery(
     return Delivery(payloads, tuple(sorted(present - expected)))
 
 
-def _plane(
-    path: Path, detector_type: DetectorType, *, cast: bool, inside: Path | None
-) -> "np.ndarray[Any, np.dtype[np.float32]]":
-    shape = (detector_type.rows, detector_type.columns)
+def _read_plane(
+    path: Path,
+    plane: "np.ndarray[Any, np.dtype[np.float32]]",
+    *,
+    cast: bool,
+    inside: Path | None,
+) -> None:
+    """Read one file of a delivery into its place."""
     real = follow(path, "missing")
     if inside is not None and not real.is_relative_to(inside):
         msg = f"a link that leads out of the tree, to {printable(real)}"
@@ -99,7 +107,11 @@ def _plane(
     if not real.is_file():
         msg = "not a regular file"
         raise InvalidInputError(msg)
-    return as_float32(_read_npy(real, shape), cast=cast)
+    values = _read_npy(real, plane)
+    if values is plane:
+        require_finite(plane)
+    else:
+        plane[...] = as_float32(values, cast=cast)
 
 
 def follow(path: Path, missing: str) -> Path:
@@ -133,26 +145,33 @@ def follow(path: Path, missing: str) -> Path:
         raise InvalidInputError(msg) from error
 
 
-def _read_npy(path: Path, shape: tuple[int, int]) -> "np.ndarray[Any, Any]":
-    """Read one array; its header is judged before memory is taken for what it declares."""
+def _read_npy(path: Path, plane: "np.ndarray[Any, np.dtype[np.float32]]") -> "np.ndarray[Any, Any]":
+    """Read one array: the plane, filled, where the file has its bytes just so.
+
+    The header is judged before memory is taken for what it declares.
+    """
     import numpy as np
 
-    count = shape[0] * shape[1]
     try:
         with path.open("rb") as stream:
             found, in_columns, dtype = _npy_header(stream)
-            if found != shape:
-                msg = f"shape {found}, {shape} expected"
+            if found != plane.shape:
+                msg = f"shape {found}, {plane.shape} expected"
                 raise InvalidInputError(msg)
             require_floating(dtype)
-            values = np.fromfile(stream, dtype, count)
+            if dtype == plane.dtype and not in_columns:
+                values: np.ndarray[Any, Any] = plane
+                size = stream.readinto(plane.data.cast("B")) // plane.itemsize
+            else:
+                values = np.fromfile(stream, dtype, plane.size)
+                size = values.size
     except OSError as error:
         msg = f"cannot be read: {error.strerror or error}"
         raise InvalidInputError(msg) from error
-    if values.size != count:
-        msg = f"cut short: {values.size} of {count} values"
+    if size != plane.size:
+        msg = f"cut short: {size} of {plane.size} values"
         raise InvalidInputError(msg)
-    return values.reshape(shape, order="F" if in_columns else "C")
+    return values if values is plane else values.reshape(found, order="F" if in_columns else "C")
 
 
 def _npy_header(stream: IO[bytes]) -> "tuple[tuple[int, ...], bool, np.dtype[Any]]":

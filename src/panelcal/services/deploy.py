@@ -1,6 +1,5 @@
 """Deploy: the constants of one run into a calib directory, for psana to read."""
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -23,7 +22,8 @@ from panelcal.exporters.calib_files import (
 )
 from panelcal.exporters.history_file import ANSWER_COMMENT, append_history, history_record
 from panelcal.services.assemble import assemble, kinds_of
-from panelcal.services.export import Answer, Writing, write_text
+from panelcal.services.equal_files import Content, EqualFiles, FileDigests, digest_of_file
+from panelcal.services.export import Answer, Writing, copy_text, write_text
 from panelcal.storage.deployments import (
     DeployedContent,
     Deployment,
@@ -108,7 +108,9 @@ def deploy(
     with store.database.reading() as connection:
         recorded = deployed_contents(connection, answer.run.dataset.experiment)
     wanted = [one for one in targets if not _holds_already(recorded, *one, answer, writing)]
-    written = write_files(store, answer, wanted, writing, progress)
+    equal = EqualFiles(FileDigests())
+    equal.look(recorded)
+    written = write_files(store, answer, wanted, writing, equal, progress)
     results = [
         written.get(kind.name)
         or Deployed(kind.name, path, None, False, digest_of_file(path), writing.number_format(kind))
@@ -123,6 +125,7 @@ def write_files(
     answer: Answer,
     targets: Sequence[tuple[Kind, Path]],
     writing: Writing,
+    equal: EqualFiles,
     progress: Progress | None = None,
     prefix: str = STAGING_PREFIX,
 ) -> dict[str, Deployed]:
@@ -132,6 +135,8 @@ def write_files(
     ----------
     targets : sequence of (Kind, Path)
         The calib files to write.
+    equal : EqualFiles
+        Files to copy the values from; it learns of those that are written.
     prefix : str
         Begins the names of temporary directories.
 
@@ -147,18 +152,63 @@ def write_files(
     InvalidInputError
         A directory cannot be written to.
     """
-    staged = []
+    staged, found = [], {}
     with ExitStack() as stack:
         for done, (kind, target) in enumerate(targets, 1):
             require_open(target.parent)
             path = stack.enter_context(staging(target.parent, prefix)) / target.name
-            array = assemble(store.payloads, answer.resolution, kind.name)
-            digest = write_text(path, target, array, kind, answer, writing)
+            digest = _write_one(store, path, target, kind, answer, writing, equal)
+            # Another process may replace it from the moment that it is in place.
+            found[kind.name] = path.stat()
             form = writing.number_format(kind)
             staged.append((Deployed(kind.name, target, None, True, digest, form), path))
             if progress is not None:
                 progress(done, len(targets), kind.name)
-        return _place_and_record(store, staged, answer, writing)
+        written = _place_and_record(store, staged, answer, writing)
+    for kind, target in targets:
+        digest = written[kind.name].file_digest
+        content = _content(kind, answer, writing)
+        equal.add_written(content, target, found[kind.name], digest)
+    return written
+
+
+def _write_one(
+    store: OpenStore,
+    path: Path,
+    target: Path,
+    kind: Kind,
+    answer: Answer,
+    writing: Writing,
+    equal: EqualFiles,
+) -> str:
+    """Write a file, copying its values where another one holds them; return its digest."""
+    content = _content(kind, answer, writing)
+    source = equal.holding(content)
+    if source is not None:
+        shape = _shape(store, answer)
+        # It may be changed, replaced or removed at any moment: then the values are formatted.
+        try:
+            digest = copy_text(path, target, source, shape, kind, answer, writing)
+            if equal.holding(content) == source:
+                return digest
+        except InvalidInputError:
+            pass
+        except IntegrityError:
+            if equal.holding(content) == source:
+                raise
+        path.unlink(missing_ok=True)
+    array = assemble(store.payloads, answer.resolution, kind.name)
+    return write_text(path, target, array, kind, answer, writing)
+
+
+def _content(kind: Kind, answer: Answer, writing: Writing) -> Content:
+    digests = tuple(panel.digests[kind.name] for panel in answer.resolution.panels)
+    return kind.name, digests, writing.number_format(kind)
+
+
+def _shape(store: OpenStore, answer: Answer) -> tuple[int, ...]:
+    ranges, rows, columns = kinds_of(store).payload_shape
+    return ranges, len(answer.resolution.panels), rows, columns
 
 
 def _targets(run: Run, calib_dir: Path, detector_type: DetectorType) -> list[tuple[Kind, Path]]:
@@ -198,16 +248,9 @@ def _holds_already(
     the same payloads, and would replace each other's files for ever.
     """
     known = recorded.get(digest_of_file(target)) if target.is_file() else None
-    if known is None or known.kind != kind.name:
+    if known is None:
         return False
-    payloads = tuple(panel.digests[kind.name] for panel in answer.resolution.panels)
-    return (known.digests, known.number_format) == (payloads, writing.number_format(kind))
-
-
-def digest_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return (known.kind, known.digests, known.number_format) == _content(kind, answer, writing)
 
 
 def _place_and_record(

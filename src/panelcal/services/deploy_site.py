@@ -33,10 +33,10 @@ from panelcal.services.assemble import assemble
 from panelcal.services.deploy import (
     Deployed,
     deployment_of,
-    digest_of_file,
     tell_history,
     write_files,
 )
+from panelcal.services.equal_files import EqualFiles, FileDigests
 from panelcal.services.export import Answer, Writing
 from panelcal.storage.deployments import DeployedContent, add_deployment, deployed_contents
 from panelcal.storage.recording import recording_time
@@ -74,9 +74,13 @@ class Site:
     writing: Writing
     clock: Callable[[], datetime]
     _recorded: Mapping[str, DeployedContent] = field(default_factory=dict)
-    _digests: dict[tuple[Path, int, int, int], str] = field(default_factory=dict)
+    _digests: FileDigests = field(default_factory=FileDigests)
     _formats_found: dict[tuple[str, str, str], str] = field(default_factory=dict)
     _sound: set[str] = field(default_factory=set)
+    _equal: EqualFiles = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._equal = EqualFiles(self._digests)
 
     def type_dir(self, kind: Kind) -> Path:
         """Return the directory of a kind."""
@@ -92,6 +96,7 @@ class Site:
         """Read what is on record."""
         with self.store.database.reading() as connection:
             self._recorded = deployed_contents(connection, self.experiment)
+        self._equal.look(self._recorded)
 
     def plan(self, kind: Kind, runs: Sequence[int], answers: Mapping[int, Answer]) -> Plan:
         """Plan the files of a kind.
@@ -158,7 +163,7 @@ class Site:
         A file on record is compared only if it is right for one of several answers:
         it is not read in every job, and not left to answers that it was not made for.
         """
-        digest = self._digest(path)
+        digest = self._digests.of(path)
         by_key = {_key(answer, kind): answer for answer in asked}
         held = set()
         known = self._recorded.get(digest)
@@ -173,13 +178,6 @@ class Site:
         self._compare(path, digest, kind, by_key)
         held |= {key for key in by_key if self._formats_found[kind.name, digest, key]}
         return frozenset(held or {f"file {digest}"})
-
-    def _digest(self, path: Path) -> str:
-        found = path.stat()
-        state = path, found.st_ino, found.st_size, found.st_mtime_ns
-        if state not in self._digests:
-            self._digests[state] = digest_of_file(path)
-        return self._digests[state]
 
     def _formats(self, kind: Kind) -> list[str]:
         """Return the formats that serve: full precision does where fewer digits are asked for."""
@@ -223,7 +221,7 @@ class Site:
     def write(self, answer: Answer, names: Mapping[Kind, str]) -> None:
         """Write files of a run, of several kinds together, and put them on record."""
         targets = [(kind, self.type_dir(kind) / name) for kind, name in names.items()]
-        write_files(self.store, answer, targets, self._writing(), prefix=JOB_PREFIX)
+        write_files(self.store, answer, targets, self._writing(), self._equal, prefix=JOB_PREFIX)
 
     def _writing(self) -> Writing:
         return replace(self.writing, now=self.clock())
@@ -251,7 +249,7 @@ class Site:
     def left_behind(self, kind: Kind, name: str, answer: Answer) -> Deployed | None:
         """Return a file that a killed job put in place and did not put on record."""
         path = self.type_dir(kind) / name
-        digest = self._digest(path)
+        digest = self._digests.of(path)
         if digest in self._recorded:
             return None
         header = read_header(path)

@@ -1,11 +1,11 @@
 """Export: the constants of a run as local files, or deployed into a calib directory."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 from panelcal import __version__
@@ -16,16 +16,19 @@ from panelcal.domain.resolution import Resolution
 from panelcal.domain.runs import Run, parse_dataset
 from panelcal.domain.text import excerpt
 from panelcal.domain.validity import Policy
-from panelcal.errors import IntegrityError, InvalidInputError
+from panelcal.errors import InvalidInputError
 from panelcal.exporters import file_names
 from panelcal.exporters.calib_dir import require_directory_possible
 from panelcal.exporters.calib_files import staging
+from panelcal.exporters.npz_file import write_npz
 from panelcal.exporters.permissions import LEGACY, Permissions, copy_permissions
 from panelcal.exporters.printf import FULL_PRECISION
 from panelcal.exporters.provenance import PanelProvenance, Provenance, provenance_comments
 from panelcal.exporters.text_array import (
     Environment,
+    copy_rows,
     header_lines,
+    require_copied,
     require_reads_back,
     write_text_array,
 )
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 Precision = Literal["legacy", "full"]
+
+_FORMATS = ("txt", "npz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +173,12 @@ def export_files(
     texts: dict[str, Path] = {}
     with staging(directory) as staged:
         for done, kind in enumerate(detector_type.kinds, start=1):
-            array = assemble(store.payloads, answer.resolution, kind.name)
             name = f"{prefix}_{kind.name}"
-            if "txt" in formats:
-                texts[kind.name] = directory / f"{name}.txt"
-                paths.append(texts[kind.name])
-                write_text(staged / f"{name}.txt", paths[-1], array, kind, answer, writing)
-            if "npz" in formats:
-                paths.append(directory / f"{name}.npz")
-                _write_npz(staged / f"{name}.npz", array, kind, answer.resolution.token)
+            written = {form: directory / f"{name}.{form}" for form in _FORMATS if form in formats}
+            _write_kind(store, answer, kind, staged, written, writing)
+            paths.extend(written.values())
+            if "txt" in written:
+                texts[kind.name] = written["txt"]
             if progress is not None:
                 progress(done, len(detector_type.kinds), kind.name)
         directory.mkdir(parents=True, exist_ok=True)
@@ -191,6 +193,24 @@ def export_files(
                 permissions.apply_to_file(staged / path.name)
             (staged / path.name).replace(path)
     return LocalFiles(tuple(paths), texts, notice)
+
+
+def _write_kind(
+    store: OpenStore,
+    answer: Answer,
+    kind: Kind,
+    staged: Path,
+    finals: Mapping[str, Path],
+    writing: Writing,
+) -> None:
+    """Write one kind in each format; its array is gone before another is assembled."""
+    array = assemble(store.payloads, answer.resolution, kind.name)
+    for form, final in finals.items():
+        path = staged / final.name
+        if form == "txt":
+            write_text(path, final, array, kind, answer, writing)
+        else:
+            write_npz(path, kind.name, array, answer.resolution.token)
 
 
 def _require_writable(directory: Path) -> None:
@@ -247,20 +267,78 @@ def write_text(
     IntegrityError
         The file reads back differently.
     """
-    header = header_lines(
-        array.shape,
+    header = _header(final, array.shape, kind, answer, writing)
+    number_format = writing.number_format(kind)
+    with path.open("xb") as stream:
+        digest = write_text_array(stream, array, number_format, header)
+        _sync(stream)
+    require_reads_back(path, array, number_format)
+    return digest
+
+
+def copy_text(
+    path: Path,
+    final: Path,
+    source: Path,
+    shape: tuple[int, ...],
+    kind: Kind,
+    answer: Answer,
+    writing: Writing,
+) -> str:
+    """Write what `write_text` would, for an answer whose values a file has already.
+
+    It costs a copy and a hash: nothing is formatted, and nothing but bytes compared.
+
+    Parameters
+    ----------
+    path, final : Path
+        As `write_text`.
+    source : Path
+        What `write_text` wrote of the same values in the same number format.
+    shape : tuple of int
+        Of the array, which the header of the source has to state as well.
+
+    Returns
+    -------
+    str
+        The digest of the file.
+
+    Raises
+    ------
+    InvalidInputError
+        The source cannot be read, or is of another type or shape.
+    IntegrityError
+        The file reads back differently.
+    """
+    header = _header(final, shape, kind, answer, writing)
+    try:
+        rows = source.open("rb")
+    except OSError as error:
+        msg = f"cannot read {source}: {error}"
+        raise InvalidInputError(msg) from error
+    with rows:
+        with path.open("xb") as stream:
+            digest = copy_rows(rows, stream, header)
+            _sync(stream)
+        require_copied(path, rows, header)
+    return digest
+
+
+def _header(
+    final: Path, shape: tuple[int, ...], kind: Kind, answer: Answer, writing: Writing
+) -> list[str]:
+    return header_lines(
+        shape,
         provenance_comments(provenance_of(answer.resolution, kind)),
         writing.environment,
         str(final),
         writing.local_time(answer.resolution.zone),
     )
-    number_format = writing.number_format(kind)
-    with path.open("xb") as stream:
-        digest = write_text_array(stream, array, number_format, header)
-        stream.flush()
-        os.fsync(stream.fileno())
-    require_reads_back(path, array, number_format)
-    return digest
+
+
+def _sync(stream: IO[bytes]) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def provenance_of(resolution: Resolution, kind: Kind) -> Provenance:
@@ -284,18 +362,3 @@ def provenance_of(resolution: Resolution, kind: Kind) -> Provenance:
             for panel in resolution.panels
         ),
     )
-
-
-def _write_npz(
-    path: Path,
-    array: "np.ndarray[Any, np.dtype[np.float32]]",
-    kind: Kind,
-    token: str,
-) -> None:
-    import numpy as np
-
-    np.savez(path, allow_pickle=False, **{kind.name: array, "token": np.array(token)})
-    with np.load(path, allow_pickle=False) as found:
-        if found[kind.name].tobytes() != array.tobytes():
-            msg = f"what was written to {path} reads back differently"
-            raise IntegrityError(msg)

@@ -14,7 +14,7 @@ from panelcal.errors import InvalidInputError
 from panelcal.exporters.printf import FULL_PRECISION
 from panelcal.exporters.text_array import read_text_array
 from panelcal.exporters.text_header import read_provenance
-from panelcal.services.deploy import digest_of_file
+from panelcal.services.equal_files import digest_of_file
 from panelcal.services.recognize import Recognizer
 from panelcal.storage.deployments import deployed_contents
 from panelcal.storage.modules import constant_sets

@@ -1,93 +1,30 @@
 """Import the legacy tree of links: modules become constant sets, links assignments."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from panelcal.domain.deliveries import parse_module_name
 from panelcal.domain.digest import digest_of
 from panelcal.domain.kinds import DetectorType
-from panelcal.domain.moments import start_in_words
-from panelcal.domain.report import ImportReport, Line, Progress, Status
+from panelcal.domain.report import ImportReport, Progress
 from panelcal.domain.text import printable
-from panelcal.domain.validity import Assignment, in_force
-from panelcal.errors import IntegrityError, InvalidInputError, NotFoundError
+from panelcal.errors import InvalidInputError, NotFoundError
 from panelcal.services.delivery import read_delivery
-from panelcal.services.gains_tree import Entry, GainsTree, scan_gains_tree
-from panelcal.storage.ledger import (
-    add_assignment,
-    history,
-    register_panel,
-)
-from panelcal.storage.modules import ConstantSet, add_constant_set, constant_sets
+from panelcal.services.gains_tree import GainsTree, scan_gains_tree
+from panelcal.services.gains_tree_plan import Delivered, GainsTreePlan, plan_gains_tree
+from panelcal.storage.ledger import add_assignment, register_panel
+from panelcal.storage.modules import add_constant_set
+from panelcal.storage.payload_batch import PayloadBatch
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
 from panelcal.storage.types import detector_type as read_detector_type
 
 if TYPE_CHECKING:
     import numpy as np
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """A directory of the tree whose files were read.
-
-    Parameters
-    ----------
-    path : Path
-        The directory.
-    module : str
-        Name of the module it is a delivery for.
-    digests : dict of str to str
-        Digest of the payload of each kind.
-    extra : tuple of str
-        Files that are no part of a constant set.
-    """
-
-    path: Path
-    module: str
-    digests: dict[str, str]
-    extra: tuple[str, ...]
-
-    @property
-    def left_out(self) -> str:
-        """What the report says of files that are no part of a constant set."""
-        return f"left out: {', '.join(map(printable, self.extra))}" if self.extra else ""
-
-    @property
-    def contents(self) -> "Contents":
-        """What decides whether two deliveries are the same constant set."""
-        return _contents(self.module, self.digests)
-
-
-Contents = tuple[str, tuple[tuple[str, str], ...]]
-
-
-def _contents(module: str, digests: Mapping[str, str]) -> Contents:
-    return module, tuple(sorted(digests.items()))
-
-
-@dataclass
-class _Plan:
-    """What is to be recorded, and the report on it."""
-
-    known: dict[Contents, ConstantSet]
-    new_sets: dict[Contents, Delivered] = field(default_factory=dict)
-    new_assignments: list[tuple[Entry, Delivered]] = field(default_factory=list)
-    lines: list[Line] = field(default_factory=list)
-
-    def add_set(self, delivered: Delivered) -> bool:
-        """Plan a constant set unless it is known or planned; say whether it is new."""
-        contents = delivered.contents
-        if contents in self.known or contents in self.new_sets:
-            return False
-        self.new_sets[contents] = delivered
-        return True
 
 
 def import_gains_tree(
@@ -143,11 +80,13 @@ def import_gains_tree(
         msg = f"{printable(tree)} holds neither modules nor names like panel ids"
         raise NotFoundError(msg, "name the directory that holds M044, M068, ...")
     with store.payloads.batch() as batch:
-        keep = digest_of if dry_run else batch.add
-        deliveries, refusals = _read_all(scanned, detector_type, cast, keep, progress)
+        keep = digest_of if dry_run else batch.submit
+        deliveries, refusals = _read_all(scanned, detector_type, batch, keep, cast, progress)
+        # While the store is locked nothing is waited for but the rows.
+        batch.settle()
         unit = store.database.reading() if dry_run else store.database.writing()
         with unit as connection:
-            plan = _plan(connection, store.zone, scanned, deliveries, refusals, supersede)
+            plan = plan_gains_tree(connection, store.zone, scanned, deliveries, refusals, supersede)
             report = ImportReport(tuple(plan.lines), dry_run=dry_run, skip_bad=skip_bad)
             if report.is_to_be_written:
                 at = recording_time(connection, now)
@@ -160,8 +99,9 @@ def import_gains_tree(
 def _read_all(
     tree: GainsTree,
     detector_type: DetectorType,
-    cast: bool,
+    batch: PayloadBatch,
     keep: "Callable[[np.ndarray[Any, Any]], str]",
+    cast: bool,
     progress: Progress | None,
 ) -> tuple[dict[Path, Delivered], dict[Path, str]]:
     """Read every directory of constants; modules first, entries' own files after."""
@@ -172,7 +112,9 @@ def _read_all(
     for done, path in enumerate(paths, start=1):
         try:
             _require_own_name(path, tree.modules)
-            delivery = read_delivery(path, detector_type, cast=cast, inside=tree.root)
+            delivery = read_delivery(
+                path, detector_type, cast=cast, inside=tree.root, memory=batch.memory
+            )
             digests = {name: keep(array) for name, array in delivery.payloads.items()}
             module = (
                 parse_module_name(path.name)
@@ -210,97 +152,10 @@ def _module_of_own_files(
     return equal[0] if equal else parse_module_name("-".join(path.name.split("-")[:3]))
 
 
-def _plan(
-    connection: Connection,
-    zone: ZoneInfo,
-    tree: GainsTree,
-    deliveries: dict[Path, Delivered],
-    refusals: dict[Path, str],
-    supersede: bool,
-) -> _Plan:
-    plan = _Plan(_known_sets(connection))
-    for path in tree.modules:
-        plan.lines.append(_plan_module(plan, path, deliveries, refusals))
-    rows = history(connection, {str(entry.panel) for entry in tree.entries if entry.panel})
-    for entry in tree.entries:
-        starting = {row.valid_from: row for row in in_force(rows.get(str(entry.panel), ()))}
-        present = starting.get(entry.valid_from)
-        status, content, reason = _plan_entry(
-            plan, entry, deliveries, refusals, present, supersede, zone
-        )
-        plan.lines.append(Line(printable(entry.name), status, content, reason))
-    plan.lines += [
-        Line(printable(name), Status.IGNORED, "", reason) for name, reason in tree.ignored
-    ]
-    return plan
-
-
-def _known_sets(connection: Connection) -> dict[Contents, ConstantSet]:
-    """Return by contents the first revision of each module that holds them."""
-    known: dict[Contents, ConstantSet] = {}
-    for constant_set in constant_sets(connection):
-        known.setdefault(_contents(constant_set.module, constant_set.digests), constant_set)
-    return known
-
-
-def _plan_module(
-    plan: _Plan,
-    path: Path,
-    deliveries: dict[Path, Delivered],
-    refusals: dict[Path, str],
-) -> Line:
-    name = printable(path.name)
-    if path in refusals:
-        return Line(name, Status.REFUSED, "", refusals[path])
-    delivered = deliveries[path]
-    if plan.add_set(delivered):
-        return Line(name, Status.TAKEN, f"constant set of {delivered.module}", delivered.left_out)
-    present = plan.known[delivered.contents]
-    return Line(name, Status.ALREADY, f"{present.module}@{present.revision}", delivered.left_out)
-
-
-def _plan_entry(
-    plan: _Plan,
-    entry: Entry,
-    deliveries: dict[Path, Delivered],
-    refusals: dict[Path, str],
-    present: Assignment | None,
-    supersede: bool,
-    zone: ZoneInfo,
-) -> tuple[Status, str, str]:
-    if entry.refusal is not None or entry.directory is None:
-        return Status.REFUSED, "", entry.refusal or "leads nowhere"
-    if entry.directory in refusals:
-        reason = refusals[entry.directory]
-        if not entry.own_files:
-            reason = f"{printable(entry.directory.name)} is refused"
-        return Status.REFUSED, "", reason
-    delivered = deliveries[entry.directory]
-    start = start_in_words(entry.valid_from, zone)
-    content = f"{entry.panel} uses {delivered.module} from {start}"
-    notices = [entry.notice, delivered.left_out if entry.own_files else ""]
-    same = plan.known.get(delivered.contents)
-    if present is not None:
-        if same is not None and (present.module, present.revision) == (
-            same.module,
-            same.revision,
-        ):
-            return Status.ALREADY, content, "; ".join(filter(None, notices))
-        said = f"the ledger says {present.uses}"
-        if present.module == delivered.module:
-            said += f", whose contents differ from {printable(entry.directory.name)} here"
-        if not supersede:
-            return Status.CONFLICT, content, said
-        notices.append(f"corrects the ledger: {said}")
-    plan.add_set(delivered)
-    plan.new_assignments.append((entry, delivered))
-    return Status.TAKEN, content, "; ".join(filter(None, notices))
-
-
 def _record(
     connection: Connection,
     detector_type: DetectorType,
-    plan: _Plan,
+    plan: GainsTreePlan,
     at: datetime,
     user: str,
 ) -> None:
@@ -316,16 +171,13 @@ def _record(
             user=user,
             reason=f"imported from the gains tree {printable(delivered.path.parent)}",
         )
-    for entry, delivered in plan.new_assignments:
-        if entry.panel is None:
-            msg = f"the entry {entry.name} was planned without a panel"
-            raise IntegrityError(msg)
+    for one in plan.new_assignments:
         add_assignment(
             connection,
-            register_panel(connection, detector_type, entry.panel),
-            entry.valid_from,
-            sets[delivered.contents].id,
+            register_panel(connection, detector_type, one.panel),
+            one.valid_from,
+            sets[one.delivered.contents].id,
             now=at,
             user=user,
-            reason=f"imported from the gains tree entry {printable(entry.name)}",
+            reason=f"imported from the gains tree entry {printable(one.entry)}",
         )

@@ -21,7 +21,7 @@ from panelcal.services.meaning import WITHDRAWN, Meaning, Meanings, Meant, holde
 from panelcal.services.recognize import Recognizer
 from panelcal.storage.ledger import add_assignment, history, register_panel
 from panelcal.storage.modules import ConstantSet, add_constant_set
-from panelcal.storage.payloads import PayloadBatch
+from panelcal.storage.payload_batch import PayloadBatch
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
 from panelcal.storage.types import detector_type as read_detector_type

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 from zoneinfo import ZoneInfo
-
-from sqlalchemy import Connection
 
 from panelcal.domain.deliveries import parse_module_reference
 from panelcal.domain.ids import parse_detector_id
@@ -38,6 +36,11 @@ from panelcal.storage.modules import find_constant_set
 from panelcal.storage.resolver import Unresolved, assigned_at, holding
 from panelcal.storage.store import OpenStore
 from panelcal.storage.types import detector_type as read_detector_type
+
+if TYPE_CHECKING:
+    from panelcal.storage.reader import Readable
+
+POLICIES = get_args(Policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +104,27 @@ def resolve(
     NoValidConstantsError
         At least one panel has no valid constants; all of them are listed.
     """
-    if policy not in get_args(Policy):
+    if policy not in POLICIES:
         msg = f"there is no policy {excerpt(policy)}"
-        raise InvalidInputError(msg, f"one of {', '.join(get_args(Policy))}")
-    with store.database.reading() as connection:
-        if is_dataset(target):
-            run = find_run(connection, parse_dataset(target), source, as_of)
-            return resolve_run(connection, store.zone, run, at, policy, as_of)
-        if source is not None:
-            msg = f"a source ({excerpt(source)}) goes with a dataset, not with a detector id"
-            raise InvalidInputError(msg)
-        asked = _asked(at, policy, store.zone) or _without_time(policy, store.zone, now)
-        return _resolve_detector(connection, target, asked, policy, as_of, store.zone)
+        raise InvalidInputError(msg, f"one of {', '.join(POLICIES)}")
+    reader = store.database.reader
+    if is_dataset(target):
+        with reader.snapshot() as snapshot:
+            run = find_run(snapshot, parse_dataset(target), source, as_of)
+            return resolve_run(snapshot, store.zone, run, at, policy, as_of)
+    if source is not None:
+        msg = f"a source ({excerpt(source)}) goes with a dataset, not with a detector id"
+        raise InvalidInputError(msg)
+    asked = _asked(at, policy, store.zone) or _without_time(policy, store.zone, now)
+    if policy == "strict":
+        # One statement, which is a state of the database by itself.
+        return _resolve_detector(reader, target, asked, policy, as_of, store.zone)
+    with reader.snapshot() as snapshot:
+        return _resolve_detector(snapshot, target, asked, policy, as_of, store.zone)
 
 
 def resolve_run(
-    connection: Connection,
+    source: "Readable",
     zone: ZoneInfo,
     run: Run,
     at: str | datetime | None,
@@ -140,7 +148,7 @@ def resolve_run(
         msg = f"{run.dataset} {run.source} is registered without a begin time{said}"
         raise InvalidInputError(msg, "say when with --at")
     if run.detector_id is not None:
-        return _resolve_detector(connection, run.detector_id, asked, policy, as_of, zone)
+        return _resolve_detector(source, run.detector_id, asked, policy, as_of, zone)
     if not run.modules:
         said = f" ({run.note})" if run.note else ""
         msg = f"{run.dataset} {run.source} has no detector id and declares no modules{said}"
@@ -151,19 +159,19 @@ def resolve_run(
         asked=asked.text,
         policy=policy,
         as_of=as_of,
-        panels=tuple(_declared(connection, run.modules, as_of)),
+        panels=tuple(_declared(source, run.modules, as_of)),
         zone=zone,
         notices=asked.notices,
     )
 
 
 def _declared(
-    connection: Connection, modules: Sequence[str], as_of: datetime | None
+    source: "Readable", modules: Sequence[str], as_of: datetime | None
 ) -> list[ResolvedPanel]:
     panels = []
     for index, reference in enumerate(modules):
         name, revision = parse_module_reference(reference)
-        found = find_constant_set(connection, name, revision or 1, as_of)
+        found = find_constant_set(source, name, revision or 1, as_of)
         panels.append(
             ResolvedPanel(
                 index=index,
@@ -185,13 +193,14 @@ def _asked(at: str | datetime | None, policy: Policy, zone: ZoneInfo) -> Asked |
     if at is None:
         return None
     if isinstance(at, datetime):
-        utc = in_calendar(aware_utc(at), zone, at.isoformat()).replace(microsecond=0)
+        utc = in_calendar(aware_utc(at), zone, at).replace(microsecond=0)
         return Asked(utc, _as_asked(utc, policy, zone))
     if policy == "strict":
         typed = parse_moment(at, zone)
         utc = typed.utc.replace(microsecond=0)
         notices = () if typed.notice is None else (typed.notice,)
-        return Asked(utc, _as_asked(utc, policy, zone), notices)
+        # Fourteen digits that could be read are how this moment is typed.
+        return Asked(utc, at if len(at) == 14 and at.isdigit() else typed_form(utc, zone), notices)
     text = legacy_time(at, zone)
     try:
         typed = parse_stamp(text, zone)
@@ -217,7 +226,7 @@ def _without_time(policy: Policy, zone: ZoneInfo, now: datetime) -> Asked:
 
 
 def _resolve_detector(
-    connection: Connection,
+    source: "Readable",
     detector: str,
     asked: Asked,
     policy: Policy,
@@ -226,26 +235,27 @@ def _resolve_detector(
 ) -> Resolution:
     asked_for = parse_detector_id(detector)
     if asked_for.prefix:
-        asked_for.require_type(read_detector_type(connection).name)
-    names = [str(panel) for panel in asked_for.panels]
+        asked_for.require_type(read_detector_type(source).name)
+    names = list(map(str, asked_for.panels))
     guessed: tuple[str, ...] = ()
     if policy == "legacy":
-        answers, guessed = _legacy(connection, names, asked, as_of, zone)
+        answers, guessed = _legacy(source, names, asked, as_of, zone)
     elif asked.at is not None:
-        answers = assigned_at(connection, names, asked.at, as_of)
+        answers = assigned_at(source, names, asked.at, as_of)
     else:
         msg = "strict policy needs a moment to resolve at"
         raise InvalidInputError(msg)
-    missing = [answer for answer in answers if isinstance(answer, Unresolved)]
-    if missing:
-        raise _no_valid_constants(connection, names, missing, asked, policy, as_of, zone)
+    panels = [answer for answer in answers if isinstance(answer, ResolvedPanel)]
+    if len(panels) < len(answers):
+        missing = [answer for answer in answers if isinstance(answer, Unresolved)]
+        raise _no_valid_constants(source, names, missing, asked, policy, as_of, zone)
     return Resolution(
         detector=str(asked_for),
         at=asked.at,
         asked=asked.text,
         policy=policy,
         as_of=as_of,
-        panels=tuple(answer for answer in answers if isinstance(answer, ResolvedPanel)),
+        panels=tuple(panels),
         zone=zone,
         guessed=guessed,
         notices=asked.notices,
@@ -253,14 +263,14 @@ def _resolve_detector(
 
 
 def _legacy(
-    connection: Connection,
+    source: "Readable",
     names: Sequence[str],
     asked: Asked,
     as_of: datetime | None,
     zone: ZoneInfo,
 ) -> tuple[list[ResolvedPanel | Unresolved], tuple[str, ...]]:
     """Answer as the legacy selector does, and name the panels it had to guess."""
-    rows = history(connection, names, as_of)
+    rows = history(source, names, as_of)
     chosen: dict[int, Assignment] = {}
     answers: list[ResolvedPanel | Unresolved] = []
     for index, name in enumerate(names):
@@ -269,13 +279,13 @@ def _legacy(
             answers.append(Unresolved(index, name))
         else:
             chosen[index] = selected
-    answers += holding(connection, chosen)
+    answers += holding(source, chosen)
     guessed = {row.panel for row in chosen.values() if is_guess(row, asked.text, zone)}
     return sorted(answers, key=lambda answer: answer.index), tuple(sorted(guessed))
 
 
 def _no_valid_constants(
-    connection: Connection,
+    source: "Readable",
     names: Sequence[str],
     missing: Sequence[Unresolved],
     asked: Asked,
@@ -283,7 +293,7 @@ def _no_valid_constants(
     as_of: datetime | None,
     zone: ZoneInfo,
 ) -> NoValidConstantsError:
-    rows = history(connection, [answer.panel for answer in missing], as_of)
+    rows = history(source, [answer.panel for answer in missing], as_of)
     current = {name: in_force(found) for name, found in rows.items()}
     when = f"at {asked.text}" if asked.text else "at any time"
     lines = [

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
-
-from sqlalchemy import Connection
 
 from panelcal.domain.deliveries import parse_module_reference
 from panelcal.domain.ids import parse_detector_id
@@ -27,6 +26,11 @@ from panelcal.storage import runs as stored
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from panelcal.storage.reader import Readable
+
 
 @dataclass(frozen=True, slots=True)
 class RunFields:
@@ -42,7 +46,7 @@ class RunFields:
 
 
 def find_run(
-    connection: Connection,
+    reader: "Readable",
     dataset: Dataset,
     source: str | None,
     as_of: datetime | None = None,
@@ -62,9 +66,9 @@ def find_run(
     InvalidInputError
         Several sources match; they are listed.
     """
-    found = stored.runs(connection, dataset, as_of)
+    found = stored.runs(reader, dataset, as_of)
     if not found:
-        raise _unknown_run(dataset, stored.datasets(connection))
+        raise _unknown_run(dataset, stored.datasets(reader))
     chosen = choose_source(source, [run.source for run in found], dataset)
     return next(run for run in found if run.source == chosen)
 
@@ -189,7 +193,7 @@ def begin_notice(fields: RunFields, zone: ZoneInfo) -> str | None:
     return parse_moment(begin, zone).notice if begin else None
 
 
-def _registered(connection: Connection, run: Run) -> Run | None:
+def _registered(connection: "Connection", run: Run) -> Run | None:
     found = stored.runs(connection, run.dataset)
     return next((known for known in found if known.source == run.source), None)
 

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
-
-from sqlalchemy import Connection
 
 from panelcal.domain.moments import TypedMoment, aware_utc, iso_utc, parse_moment
 from panelcal.domain.tags import Tag, parse_tag_name
@@ -16,6 +15,9 @@ from panelcal.storage.recording import CLOCK_SKEW, latest_record, recording_time
 from panelcal.storage.store import OpenStore
 from panelcal.storage.tags import add_tag, find_tag
 from panelcal.storage.tags import tags as stored_tags
+
+if TYPE_CHECKING:
+    from panelcal.storage.reader import Readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +53,28 @@ def transaction_time(
         raise InvalidInputError(msg, "give one of them")
     if as_of is None and tag is None:
         return None
-    with store.database.reading() as connection:
-        if tag is not None:
-            return TypedMoment(find_tag(connection, parse_tag_name(tag)).as_of)
-        return _past(connection, as_of, store.zone, now)
+    reader = store.database.reader
+    if tag is not None:
+        return TypedMoment(find_tag(reader, parse_tag_name(tag)).as_of)
+    return _past(reader, as_of, store.zone, now)
 
 
 def _past(
-    connection: Connection, as_of: str | datetime | None, zone: ZoneInfo, now: datetime
+    source: "Readable", as_of: str | datetime | None, zone: ZoneInfo, now: datetime
 ) -> TypedMoment:
     """Read a transaction time of which nothing can be recorded any more.
 
-    That is one not later than the last record, since records increase strictly,
-    or one longer ago than the clocks of writers may differ.
+    That is one longer ago than the clocks of writers may differ, or one not
+    later than the last record, since records increase strictly.
     """
     if isinstance(as_of, datetime):
         typed = TypedMoment(aware_utc(as_of))
     else:
         typed = parse_moment(str(as_of), zone)
-    latest = latest_record(connection)
-    if typed.utc > now - CLOCK_SKEW and (latest is None or typed.utc > latest):
+    if typed.utc <= now - CLOCK_SKEW:
+        return typed
+    latest = latest_record(source)
+    if latest is None or typed.utc > latest:
         what = "is still to come" if typed.utc > now else "is too close to the present"
         msg = f"{iso_utc(typed.utc)} {what}; what the ledger will say of it can still change"
         raise InvalidInputError(msg, "leave out --as-of to ask what it says now, or make a tag")

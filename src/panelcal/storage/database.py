@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from pathlib import Path
-
-from sqlalchemy import URL, Connection, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from typing import TYPE_CHECKING
 
 from panelcal.domain.text import excerpt
-from panelcal.errors import InvalidInputError, SchemaError
+from panelcal.errors import InvalidInputError, PanelcalError, SchemaError
 from panelcal.storage import sqlite
+from panelcal.storage.reader import Reader
 
-SCHEMA_REVISION = "0003"
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection, Engine
+
+SCHEMA_REVISION = "0004"
 """The alembic revision this panelcal reads and writes; a test holds it equal to head."""
 
 
@@ -23,45 +26,64 @@ class Database(AbstractContextManager["Database"]):
     location : Path or URL
         An SQLite file, which must exist, or a database of a PostgreSQL server.
         Only `panelcal.storage.migrate` makes databases.
+
+    Attributes
+    ----------
+    reader : Reader
+        For questions outside a unit of work.
     """
 
-    def __init__(self, location: Path | URL) -> None:
+    def __init__(self, location: "Path | URL") -> None:
         self.location = location
         if isinstance(location, Path):
             self.name = str(location)
             self._dialect = sqlite.DIALECT
-            self._engine = sqlite.make_engine(location)
+            driver = sqlite.make_driver(location)
         else:
             # Not needed for SQLite, and not installed everywhere.
             from panelcal.storage import postgresql
 
             self.name = location.render_as_string(hide_password=True)
             self._dialect = postgresql.DIALECT
-            self._engine = postgresql.make_engine(location)
+            driver = postgresql.make_driver(location)
+        self.reader = Reader(driver)
+
+    @cached_property
+    def _engine(self) -> "Engine":
+        # Made at the first unit of work: whoever only asks does not pay for it.
+        if isinstance(self.location, Path):
+            return sqlite.make_engine(self.location)
+        from panelcal.storage import postgresql
+
+        return postgresql.make_engine(self.location)
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator["Connection"]:
         """Open a read-only transaction: one consistent state of the database."""
         with self._connection() as connection, self._dialect.reading(connection) as reader:
             yield reader
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator["Connection"]:
         """Open a unit of work: commits on a clean exit, rolls back on any error."""
         with self._connection() as connection, self._dialect.writing(connection) as writer:
             yield writer
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection]:
+    def _connection(self) -> Iterator["Connection"]:
+        from sqlalchemy.exc import DBAPIError
+
         try:
             with self._engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise self._dialect.translated(error, self.name) from error
+            raise self._dialect.translated(error.orig, self.name) from error
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self.reader.close()
+        if "_engine" in vars(self):
+            self._engine.dispose()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -101,15 +123,15 @@ class Database(AbstractContextManager["Database"]):
     def schema_revision(self) -> str | None:
         """Return the alembic revision of the database, None if it has none."""
         try:
-            with self._engine.connect() as connection:
-                return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-        except DBAPIError as error:
-            if self._dialect.is_without_schema(error):
+            found = self.reader.rows("SELECT version_num FROM alembic_version", {})
+        except PanelcalError as error:
+            if self._dialect.is_without_schema(error.__cause__):
                 return None
-            raise self._dialect.translated(error, self.name) from error
+            raise
+        return str(found[0][0]) if found else None
 
 
-def parse_database_url(text_form: str) -> URL:
+def parse_database_url(text_form: str) -> "URL":
     """Read the URL of a PostgreSQL database.
 
     Raises
@@ -118,6 +140,9 @@ def parse_database_url(text_form: str) -> URL:
         It is no URL, or names another engine. The message does not repeat it:
         there may be a password in it.
     """
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         url = make_url(text_form)
     except (ArgumentError, ValueError) as error:

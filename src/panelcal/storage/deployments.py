@@ -72,12 +72,15 @@ class DeployedContent:
         Digest of the payload of each panel, in segment order.
     uses : tuple of str
         The constant set of each panel, ``M068@1``.
+    path : str
+        Where it was put.
     """
 
     kind: str
     number_format: str
     digests: tuple[str, ...]
     uses: tuple[str, ...]
+    path: str
 
 
 def deployed_contents(
@@ -95,6 +98,7 @@ def deployed_contents(
             DeploymentRow.id,
             DeploymentRow.file_digest,
             DeploymentRow.number_format,
+            DeploymentRow.path,
             KindRow.name.label("kind"),
             ConstantSetPayloadRow.digest,
             ModuleRow.name.label("module"),
@@ -122,6 +126,7 @@ def deployed_contents(
             number_format=first.number_format,
             digests=tuple(panel.digest for panel in panels),
             uses=tuple(f"{panel.module}@{panel.revision}" for panel in panels),
+            path=first.path,
         )
     return found
 

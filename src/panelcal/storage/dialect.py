@@ -1,15 +1,17 @@
 """What differs between database engines."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from typing import TYPE_CHECKING, TypeAlias
 
 from panelcal.errors import PanelcalError
 
-Transaction = Callable[[Connection], AbstractContextManager[Connection]]
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy import Connection
+
+    Transaction: TypeAlias = Callable[[Connection], AbstractContextManager[Connection]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +27,10 @@ class Dialect:
     translated : callable
         Turns an error of the driver and the database's name into one of ours.
     is_without_schema : callable
-        Says whether an error of the driver means that there are no tables yet.
+        Says whether an error means that there are no tables yet.
     """
 
-    reading: Transaction
-    writing: Transaction
-    translated: Callable[[DBAPIError, str], PanelcalError]
-    is_without_schema: Callable[[DBAPIError], bool]
+    reading: "Transaction"
+    writing: "Transaction"
+    translated: Callable[[BaseException | None, str], PanelcalError]
+    is_without_schema: Callable[[BaseException | None], bool]

@@ -4,19 +4,31 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-
-from sqlalchemy import Connection, insert, select
+from typing import TYPE_CHECKING
 
 from panelcal.domain.ids import PanelId, SegmentId
 from panelcal.domain.kinds import DetectorType
 from panelcal.domain.moments import from_microseconds, moment_of, to_microseconds
 from panelcal.domain.validity import Assignment
-from panelcal.storage.tables import (
-    AssignmentRow,
-    ConstantSetRow,
-    ModuleRow,
-    PanelRow,
-)
+from panelcal.storage.reader import rows_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from panelcal.storage.reader import Readable
+
+_PANELS = "SELECT id, name, serial FROM panel"
+
+_HISTORY = """
+SELECT row.id, panel.name, row.valid_from_us, module.name, constant_set.revision,
+       row.recorded_at_us, row.recorded_by, row.reason
+FROM assignment AS row
+JOIN panel ON panel.id = row.panel_id
+LEFT JOIN constant_set ON constant_set.id = row.constant_set_id
+LEFT JOIN module ON module.id = constant_set.module_id
+{where}
+ORDER BY row.id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +51,28 @@ class Panel:
     serial: str
 
 
-def panels(connection: Connection, serial: str | None = None) -> list[Panel]:
+def panels(source: "Readable", serial: str | None = None) -> list[Panel]:
     """Return registered panels by id; those of one serial, if given."""
-    query = select(PanelRow.id, PanelRow.name, PanelRow.serial)
-    if serial is not None:
-        query = query.where(PanelRow.serial == serial)
-    found = [Panel(row.id, row.name, row.serial) for row in connection.execute(query)]
+    where = "" if serial is None else " WHERE serial = :serial"
+    parameters = {} if serial is None else {"serial": serial}
+    found = [Panel(*row) for row in rows_of(source, _PANELS + where, parameters)]
     return sorted(found, key=lambda panel: panel.name)
 
 
-def find_panel(connection: Connection, panel: PanelId | SegmentId) -> Panel | None:
+def find_panel(source: "Readable", panel: PanelId | SegmentId) -> Panel | None:
     """Return a registered panel, None if it is not registered."""
-    row = connection.execute(
-        select(PanelRow.id, PanelRow.name, PanelRow.serial).where(PanelRow.name == str(panel))
-    ).one_or_none()
-    return None if row is None else Panel(row.id, row.name, row.serial)
+    found = rows_of(source, f"{_PANELS} WHERE name = :name", {"name": str(panel)})
+    return Panel(*found[0]) if found else None
 
 
 def register_panel(
-    connection: Connection, detector_type: DetectorType, panel: PanelId | SegmentId
+    connection: "Connection", detector_type: DetectorType, panel: PanelId | SegmentId
 ) -> Panel:
     """Return a panel, registering it if it is new."""
+    from sqlalchemy import insert
+
+    from panelcal.storage.tables import PanelRow
+
     found = find_panel(connection, panel)
     if found is not None:
         return found
@@ -79,7 +92,7 @@ def register_panel(
 
 
 def history(
-    connection: Connection,
+    source: "Readable",
     panel_names: Iterable[str] | None = None,
     as_of: datetime | None = None,
 ) -> dict[str, list[Assignment]]:
@@ -92,41 +105,39 @@ def history(
     as_of : datetime or None
         Only rows recorded by then; None is all.
     """
-    query = (
-        select(
-            AssignmentRow.__table__,
-            PanelRow.name.label("panel"),
-            ModuleRow.name.label("module"),
-            ConstantSetRow.revision,
-        )
-        .join(PanelRow, PanelRow.id == AssignmentRow.panel_id)
-        .outerjoin(ConstantSetRow, ConstantSetRow.id == AssignmentRow.constant_set_id)
-        .outerjoin(ModuleRow, ModuleRow.id == ConstantSetRow.module_id)
-        .order_by(AssignmentRow.id)
-    )
+    conditions: list[str] = []
+    parameters: dict[str, str | int | None] = {}
     if panel_names is not None:
-        query = query.where(PanelRow.name.in_(sorted(set(panel_names))))
+        named = {f"panel_{index}": name for index, name in enumerate(sorted(set(panel_names)))}
+        if not named:
+            return {}
+        conditions.append(f"panel.name IN ({', '.join(f':{key}' for key in named)})")
+        parameters |= named
     if as_of is not None:
-        query = query.where(AssignmentRow.recorded_at_us <= to_microseconds(as_of))
+        conditions.append("row.recorded_at_us <= :as_of")
+        parameters["as_of"] = to_microseconds(as_of)
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     rows = defaultdict(list)
-    for row in connection.execute(query):
-        rows[row.panel].append(
+    for row_id, panel, start, module, revision, recorded_at_us, recorded_by, reason in rows_of(
+        source, _HISTORY.format(where=where), parameters
+    ):
+        rows[panel].append(
             Assignment(
-                id=row.id,
-                panel=row.panel,
-                valid_from=from_microseconds(row.valid_from_us),
-                module=row.module,
-                revision=row.revision,
-                recorded_at=moment_of(row.recorded_at_us),
-                recorded_by=row.recorded_by,
-                reason=row.reason,
+                id=row_id,
+                panel=panel,
+                valid_from=from_microseconds(start),
+                module=module,
+                revision=revision,
+                recorded_at=moment_of(recorded_at_us),
+                recorded_by=recorded_by,
+                reason=reason,
             )
         )
     return dict(rows)
 
 
 def add_assignment(
-    connection: Connection,
+    connection: "Connection",
     panel: Panel,
     valid_from: datetime | None,
     constant_set_id: int | None,
@@ -136,6 +147,10 @@ def add_assignment(
     reason: str,
 ) -> int:
     """Append a row to the ledger and return its number; None is a withdrawal."""
+    from sqlalchemy import insert
+
+    from panelcal.storage.tables import AssignmentRow
+
     row_id: int = connection.execute(
         insert(AssignmentRow)
         .values(

@@ -3,21 +3,31 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-
-from sqlalchemy import Connection, func, insert, select
+from typing import TYPE_CHECKING
 
 from panelcal.domain.kinds import PAYLOAD_DTYPE, DetectorType
 from panelcal.domain.moments import moment_of, to_microseconds
 from panelcal.domain.runs import nearest_names
 from panelcal.domain.text import excerpt
 from panelcal.errors import NotFoundError
-from panelcal.storage.tables import (
-    ConstantSetPayloadRow,
-    ConstantSetRow,
-    KindRow,
-    ModuleRow,
-    PayloadRow,
-)
+from panelcal.storage.reader import rows_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from panelcal.storage.reader import Readable
+
+_CONSTANT_SETS = """
+SELECT constant_set.id, module.name, constant_set.revision, kind.name, held.digest,
+       constant_set.delivered_from, constant_set.recorded_at_us, constant_set.recorded_by,
+       constant_set.reason
+FROM constant_set
+JOIN module ON module.id = constant_set.module_id
+JOIN constant_set_payload AS held ON held.constant_set_id = constant_set.id
+JOIN kind ON kind.id = held.kind_id
+{where}
+ORDER BY module.name, constant_set.revision, kind.id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,48 +58,35 @@ class ConstantSet:
     reason: str
 
 
-def constant_sets(connection: Connection, module: str | None = None) -> list[ConstantSet]:
+def constant_sets(source: "Readable", module: str | None = None) -> list[ConstantSet]:
     """Return constant sets by module name and revision; of one module, if named."""
-    query = (
-        select(
-            ConstantSetRow.__table__,
-            ModuleRow.name.label("module"),
-            KindRow.name.label("kind"),
-            ConstantSetPayloadRow.digest,
-        )
-        .join(ModuleRow, ModuleRow.id == ConstantSetRow.module_id)
-        .join(
-            ConstantSetPayloadRow,
-            ConstantSetPayloadRow.constant_set_id == ConstantSetRow.id,
-        )
-        .join(KindRow, KindRow.id == ConstantSetPayloadRow.kind_id)
-        .order_by(ConstantSetRow.id, KindRow.id)
-    )
-    if module is not None:
-        query = query.where(ModuleRow.name == module)
+    where = "" if module is None else "WHERE module.name = :module"
+    parameters = {} if module is None else {"module": module}
     digests: dict[int, dict[str, str]] = {}
-    rows = {}
-    for row in connection.execute(query):
-        digests.setdefault(row.id, {})[row.kind] = row.digest
-        rows[row.id] = row
-    found = [
-        ConstantSet(
-            id=row.id,
-            module=row.module,
-            revision=row.revision,
-            digests=digests[row.id],
-            delivered_from=row.delivered_from,
-            recorded_at=moment_of(row.recorded_at_us),
-            recorded_by=row.recorded_by,
-            reason=row.reason,
-        )
-        for row in rows.values()
-    ]
+    found = []
+    for set_id, name, revision, kind, digest, delivered_from, recorded, user, reason in rows_of(
+        source, _CONSTANT_SETS.format(where=where), parameters
+    ):
+        if set_id not in digests:
+            digests[set_id] = {}
+            found.append(
+                ConstantSet(
+                    id=set_id,
+                    module=name,
+                    revision=revision,
+                    digests=digests[set_id],
+                    delivered_from=delivered_from,
+                    recorded_at=moment_of(recorded),
+                    recorded_by=user,
+                    reason=reason,
+                )
+            )
+        digests[set_id][kind] = digest
     return sorted(found, key=lambda one: (one.module, one.revision))
 
 
 def find_constant_set(
-    connection: Connection, module: str, revision: int | None, as_of: datetime | None = None
+    source: "Readable", module: str, revision: int | None, as_of: datetime | None = None
 ) -> ConstantSet:
     """Return a revision of a module; the latest one if none is named.
 
@@ -104,12 +101,10 @@ def find_constant_set(
         There is no such module or revision; near misses are named.
     """
     found = [
-        one
-        for one in constant_sets(connection, module)
-        if as_of is None or one.recorded_at <= as_of
+        one for one in constant_sets(source, module) if as_of is None or one.recorded_at <= as_of
     ]
     if not found:
-        names = connection.scalars(select(ModuleRow.name)).all()
+        names = [name for (name,) in rows_of(source, "SELECT name FROM module")]
         near = nearest_names(module, names)
         msg = f"there is no module {excerpt(module)}"
         hint = f"did you mean {', '.join(near)}?" if near else "panelcal module list"
@@ -124,7 +119,7 @@ def find_constant_set(
 
 
 def add_constant_set(
-    connection: Connection,
+    connection: "Connection",
     detector_type: DetectorType,
     module: str,
     digests: Mapping[str, str],
@@ -141,6 +136,10 @@ def add_constant_set(
     digests : mapping of str to str
         Digest of the payload of each kind; the payloads are stored already.
     """
+    from sqlalchemy import func, insert, select
+
+    from panelcal.storage.tables import ConstantSetRow, ModuleRow
+
     module_id = connection.scalar(select(ModuleRow.id).where(ModuleRow.name == module))
     if module_id is None:
         module_id = connection.execute(
@@ -169,11 +168,15 @@ def add_constant_set(
 
 
 def _add_payloads(
-    connection: Connection,
+    connection: "Connection",
     detector_type: DetectorType,
     set_id: int,
     digests: Mapping[str, str],
 ) -> None:
+    from sqlalchemy import insert, select
+
+    from panelcal.storage.tables import ConstantSetPayloadRow, KindRow, PayloadRow
+
     kinds = connection.execute(
         select(KindRow.id, KindRow.name).where(KindRow.detector_type_id == detector_type.id)
     ).all()

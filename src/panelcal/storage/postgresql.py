@@ -1,16 +1,22 @@
 """PostgreSQL, for many users and jobs: one place for its settings."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache, partial
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError
 
 from panelcal.errors import ConflictError, PanelcalError, SchemaError
 from panelcal.storage.dialect import Dialect
+from panelcal.storage.reader import Driver, DriverConnection
 
 LOCK_TIMEOUT_S = 60
 CONNECT_TIMEOUT_S = 10
+
+_CONNECT_ARGUMENTS = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "panelcal"}
+_PARAMETER = re.compile(r"(?<!:):([a-z]\w*)", re.ASCII)
 
 _WRITER_LOCK = 0x70616E65
 """First half of the advisory lock that writers of a store take: "pane" in ASCII."""
@@ -31,10 +37,42 @@ def make_engine(url: URL) -> Engine:
     """Return an engine for a database of a server, through psycopg 3."""
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "panelcal"},
+        connect_args=_CONNECT_ARGUMENTS,
         # A connection that the server has closed meanwhile is replaced, not used.
         pool_pre_ping=True,
     )
+
+
+def make_driver(url: URL) -> Driver:
+    """Return how a database of a server is asked without an engine."""
+    import psycopg
+
+    return Driver(
+        connect=partial(_connect_reader, url),
+        begin="BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        spelled=_spelled,
+        error=psycopg.Error,
+        is_lost=lambda connection: bool(connection.closed),
+        translated=partial(translated, name=url.render_as_string(hide_password=True)),
+        # Which transactions this one sees: equal while nobody has written, and it touches no table.
+        version="SELECT pg_current_snapshot()::text",
+    )
+
+
+def _connect_reader(url: URL) -> DriverConnection:
+    import psycopg
+
+    engine_dialect: Any = url.set(drivername="postgresql+psycopg").get_dialect()()
+    # As the engine reads the URL, so that both reach the same database.
+    arguments, named = engine_dialect.create_connect_args(url)
+    connection = psycopg.connect(*arguments, **(named | _CONNECT_ARGUMENTS), autocommit=True)
+    connection.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+    return connection
+
+
+@lru_cache(maxsize=256)
+def _spelled(statement: str) -> str:
+    return _PARAMETER.sub(r"%(\1)s", statement)
 
 
 @contextmanager
@@ -67,10 +105,10 @@ def writing(connection: Connection) -> Iterator[Connection]:
         yield connection
 
 
-def translated(error: DBAPIError, name: str) -> PanelcalError:
+def translated(error: BaseException | None, name: str) -> PanelcalError:
     """Turn what the server says into what the user can do."""
-    said = str(error.orig).strip().partition("\n")[0]
-    code = getattr(error.orig, "sqlstate", None)
+    said = str(error).strip().partition("\n")[0]
+    code = getattr(error, "sqlstate", None)
     if code == _LOCK_NOT_AVAILABLE:
         msg = f"{name} stayed locked for {LOCK_TIMEOUT_S} s by another writer"
         return ConflictError(msg, "try again")
@@ -85,9 +123,9 @@ def translated(error: DBAPIError, name: str) -> PanelcalError:
     return PanelcalError(f"{name}: {said}")
 
 
-def is_without_schema(error: DBAPIError) -> bool:
+def is_without_schema(error: BaseException | None) -> bool:
     """Say whether an error means that there are no tables yet."""
-    return getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE
+    return getattr(error, "sqlstate", None) == _UNDEFINED_TABLE
 
 
 DIALECT = Dialect(reading, writing, translated, is_without_schema)

@@ -1,12 +1,14 @@
 """Transaction time: when a unit of work says that it wrote."""
 
 from datetime import datetime, timedelta
-
-from sqlalchemy import Connection, func, select
+from typing import TYPE_CHECKING
 
 from panelcal.domain.moments import iso_utc, moment_of
 from panelcal.errors import ConflictError
-from panelcal.storage.tables import AssignmentRow, ConstantSetRow, DeploymentRow, RunRow, TagRow
+from panelcal.storage.reader import rows_of
+
+if TYPE_CHECKING:
+    from panelcal.storage.reader import Readable
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far the clocks of hosts that write to one store may differ, and how long a
@@ -14,21 +16,23 @@ write may take from reading its clock to recording. The database's own trigger
 allows as much ahead of its clock."""
 
 
-def latest_record(connection: Connection) -> datetime | None:
+_LATEST = """
+SELECT (SELECT max(recorded_at_us) FROM assignment),
+       (SELECT max(recorded_at_us) FROM constant_set),
+       (SELECT max(recorded_at_us) FROM run),
+       (SELECT max(recorded_at_us) FROM tag),
+       (SELECT max(deployed_at_us) FROM deployment)
+"""
+
+
+def latest_record(source: "Readable") -> datetime | None:
     """Return the transaction time of the last change; None in an empty store."""
-    times = (
-        AssignmentRow.recorded_at_us,
-        ConstantSetRow.recorded_at_us,
-        RunRow.recorded_at_us,
-        TagRow.recorded_at_us,
-        DeploymentRow.deployed_at_us,
-    )
-    found = [connection.scalar(select(func.max(column))) for column in times]
+    found = rows_of(source, _LATEST)[0]
     latest = max((time for time in found if time is not None), default=None)
     return None if latest is None else moment_of(latest)
 
 
-def recording_time(connection: Connection, now: datetime) -> datetime:
+def recording_time(source: "Readable", now: datetime) -> datetime:
     """Return the transaction time for a unit of work that writes now.
 
     It increases strictly within a store, so that the order in which changes
@@ -42,7 +46,7 @@ def recording_time(connection: Connection, now: datetime) -> datetime:
         The clock is behind the last record by more than hosts may differ: it
         runs backwards, or the record was made by one that runs ahead.
     """
-    latest = latest_record(connection)
+    latest = latest_record(source)
     if latest is None or now > latest:
         return now
     if latest - now > CLOCK_SKEW:

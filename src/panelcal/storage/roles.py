@@ -15,6 +15,7 @@ ADDED_TO = (
     "constant_set_payload",
     "panel",
     "assignment",
+    "latest_start",
     "run",
     "deployment",
     "deployment_panel",
@@ -25,7 +26,11 @@ ADDED_TO = (
 VIEWS = ("current_assignment", "ledger", "deployed", "panel_by_serial", "run_use")
 
 
-FUNCTIONS = ("panelcal_refuse_change()", "panelcal_refuse_wrong_times()")
+FUNCTIONS = (
+    "panelcal_refuse_change()",
+    "panelcal_refuse_wrong_times()",
+    "panelcal_keep_latest_start()",
+)
 
 
 def roles_sql(prefix: str = "panelcal", schema: str = "public") -> str:

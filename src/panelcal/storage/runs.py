@@ -1,17 +1,32 @@
 """Registered runs in the database."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
-
-from sqlalchemy import Connection, Select, func, insert, select
+from typing import TYPE_CHECKING, Any
 
 from panelcal.domain.moments import moment_of, to_microseconds
 from panelcal.domain.runs import Dataset, Run
-from panelcal.storage.tables import RunRow
+from panelcal.storage.reader import rows_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from panelcal.storage.reader import Readable
+
+_RUNS = """
+SELECT row.experiment, row.run, row.source, row.begin_us, row.detector_id, row.modules,
+       row.note, row.recorded_at_us, row.recorded_by
+FROM run AS row
+"""
+
+_LATER = """
+SELECT 1 FROM run AS later WHERE later.experiment = row.experiment AND later.run = row.run
+AND later.source = row.source AND later.recorded_at_us > row.recorded_at_us
+"""
 
 
 def runs(
-    connection: Connection, dataset: Dataset | None = None, as_of: datetime | None = None
+    source: "Readable", dataset: Dataset | None = None, as_of: datetime | None = None
 ) -> list[Run]:
     """Return the runs as they stand, by experiment, run and source.
 
@@ -24,53 +39,64 @@ def runs(
     as_of : datetime or None
         Only rows recorded by then are seen; None is all.
     """
-    key = (RunRow.experiment, RunRow.run, RunRow.source)
-    recorded = select(func.max(RunRow.recorded_at_us).label("recorded_at_us"), *key)
+    later, conditions = _LATER, []
+    parameters: dict[str, str | int | None] = {}
     if as_of is not None:
-        recorded = recorded.where(RunRow.recorded_at_us <= to_microseconds(as_of))
-    latest = recorded.group_by(*key).subquery()
-    query = select(RunRow.__table__).join(
-        latest,
-        (RunRow.experiment == latest.c.experiment)
-        & (RunRow.run == latest.c.run)
-        & (RunRow.source == latest.c.source)
-        & (RunRow.recorded_at_us == latest.c.recorded_at_us),
-    )
+        later += "AND later.recorded_at_us <= :as_of"
+        conditions.append("row.recorded_at_us <= :as_of")
+        parameters["as_of"] = to_microseconds(as_of)
     if dataset is not None:
-        query = query.where(RunRow.experiment == dataset.experiment, RunRow.run == dataset.run)
-    return _runs(connection, query)
+        conditions.append("row.experiment = :experiment AND row.run = :run")
+        parameters |= {"experiment": dataset.experiment, "run": dataset.run}
+    conditions.append(f"NOT EXISTS ({later})")
+    return _runs(rows_of(source, f"{_RUNS} WHERE {' AND '.join(conditions)}", parameters))
 
 
-def run_records(connection: Connection) -> list[Run]:
+def run_records(source: "Readable") -> list[Run]:
     """Return every row ever recorded, corrected ones included."""
-    return _runs(connection, select(RunRow.__table__))
+    return _runs(rows_of(source, _RUNS))
 
 
-def _runs(connection: Connection, query: Select[Any]) -> list[Run]:
+def _runs(rows: Sequence[Sequence[Any]]) -> list[Run]:
     found = [
         Run(
-            dataset=Dataset(row.experiment, row.run),
-            source=row.source,
-            begin=None if row.begin_us is None else moment_of(row.begin_us),
-            detector_id=row.detector_id,
-            modules=tuple(row.modules.split()),
-            note=row.note,
-            recorded_at=moment_of(row.recorded_at_us),
-            recorded_by=row.recorded_by,
+            dataset=Dataset(experiment, run),
+            source=name,
+            begin=None if begin_us is None else moment_of(begin_us),
+            detector_id=detector_id,
+            modules=tuple(modules.split()),
+            note=note,
+            recorded_at=moment_of(recorded_at_us),
+            recorded_by=recorded_by,
         )
-        for row in connection.execute(query)
+        for (
+            experiment,
+            run,
+            name,
+            begin_us,
+            detector_id,
+            modules,
+            note,
+            recorded_at_us,
+            recorded_by,
+        ) in rows
     ]
     return sorted(found, key=lambda run: (run.dataset, run.source, run.recorded_at))
 
 
-def datasets(connection: Connection) -> list[Dataset]:
+def datasets(source: "Readable") -> list[Dataset]:
     """Return every registered dataset, for suggestions."""
-    rows = connection.execute(select(RunRow.experiment, RunRow.run).distinct())
-    return sorted(Dataset(row.experiment, row.run) for row in rows)
+    return sorted(
+        Dataset(*row) for row in rows_of(source, "SELECT DISTINCT experiment, run FROM run")
+    )
 
 
-def add_run(connection: Connection, run: Run) -> None:
+def add_run(connection: "Connection", run: Run) -> None:
     """Append a row for a source of a run."""
+    from sqlalchemy import insert
+
+    from panelcal.storage.tables import RunRow
+
     connection.execute(
         insert(RunRow).values(
             experiment=run.dataset.experiment,

@@ -4,40 +4,68 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
-
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
-from sqlalchemy.exc import DBAPIError
 
 from panelcal.errors import ConflictError, IntegrityError, PanelcalError, SchemaError
 from panelcal.storage.dialect import Dialect
+from panelcal.storage.reader import Driver
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
 
 BUSY_TIMEOUT_S = 60.0
 
 
-def make_engine(path: Path) -> Engine:
+def make_engine(path: Path) -> "Engine":
     """Return an engine for a database file that exists."""
-    # mode=rw: a mistyped path must not leave an empty database behind.
-    uri = f"file:{quote(os.fsencode(path))}?mode=rw"
+    from sqlalchemy import QueuePool, create_engine, event
+
     engine = create_engine(
         "sqlite://",
         # Without a path SQLAlchemy takes the database to be in memory, and
         # would share connections between threads.
         poolclass=QueuePool,
-        creator=lambda: sqlite3.connect(
-            uri,
-            uri=True,
-            timeout=BUSY_TIMEOUT_S,
-            # BEGIN is ours (see `_begin`): the driver would open a deferred
-            # transaction only at the first write, and none around DDL.
-            isolation_level=None,
-            check_same_thread=False,
-        ),
+        creator=partial(_connect, path),
     )
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def make_driver(path: Path) -> Driver:
+    """Return how a database file that exists is asked without an engine."""
+    return Driver(
+        connect=partial(_connect_reader, path),
+        begin="BEGIN",
+        spelled=str,
+        error=sqlite3.Error,
+        is_lost=lambda _: False,
+        translated=partial(translated, name=str(path)),
+        version="PRAGMA data_version",
+    )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        # mode=rw: a mistyped path must not leave an empty database behind.
+        f"file:{quote(os.fsencode(path))}?mode=rw",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        # BEGIN is ours (see `_begin`): the driver would open a deferred
+        # transaction only at the first write, and none around DDL.
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _connect_reader(path: Path) -> sqlite3.Connection:
+    # Not mode=ro: such a connection could not undo what a killed writer left half done.
+    connection = _connect(path)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
 
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:
@@ -48,13 +76,13 @@ def _configure(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA recursive_triggers = ON")
 
 
-def _begin(connection: Connection) -> None:
+def _begin(connection: "Connection") -> None:
     mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {mode}")
 
 
 @contextmanager
-def reading(connection: Connection) -> Iterator[Connection]:
+def reading(connection: "Connection") -> Iterator["Connection"]:
     """Open a transaction in which SQLite itself refuses to write."""
     with connection.begin():
         connection.exec_driver_sql("PRAGMA query_only = ON")
@@ -65,7 +93,7 @@ def reading(connection: Connection) -> Iterator[Connection]:
 
 
 @contextmanager
-def writing(connection: Connection) -> Iterator[Connection]:
+def writing(connection: "Connection") -> Iterator["Connection"]:
     """Open a transaction that holds SQLite's write lock from its start.
 
     A lock upgraded in the middle fails at once with "database is locked" and
@@ -76,9 +104,9 @@ def writing(connection: Connection) -> Iterator[Connection]:
         yield writer
 
 
-def translated(error: DBAPIError, name: str) -> PanelcalError:
+def translated(error: BaseException | None, name: str) -> PanelcalError:
     """Turn what the driver says into what the user can do."""
-    said = str(error.orig)
+    said = str(error)
     if "locked" in said:
         msg = f"{name} stayed locked for {BUSY_TIMEOUT_S:.0f} s by another process"
         return ConflictError(msg, "try again")
@@ -93,9 +121,9 @@ def translated(error: DBAPIError, name: str) -> PanelcalError:
     return PanelcalError(f"{name}: {said}")
 
 
-def is_without_schema(error: DBAPIError) -> bool:
+def is_without_schema(error: BaseException | None) -> bool:
     """Say whether an error means that there are no tables yet."""
-    return "no such table" in str(error.orig)
+    return "no such table" in str(error)
 
 
 DIALECT = Dialect(reading, writing, translated, is_without_schema)

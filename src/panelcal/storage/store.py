@@ -5,10 +5,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 from zoneinfo import ZoneInfo
-
-from sqlalchemy import URL, text
 
 from panelcal.config import FILE_NAME as SETTINGS_NAME
 from panelcal.config import Settings, read_settings, settings_text
@@ -16,6 +15,9 @@ from panelcal.domain.moments import time_zone, to_microseconds
 from panelcal.errors import ConflictError, NotFoundError, SchemaError
 from panelcal.storage.database import Database, parse_database_url
 from panelcal.storage.payloads import PayloadStore
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 DATABASE_NAME = "panelcal.db"
 PAYLOADS_NAME = "payloads"
@@ -87,16 +89,15 @@ def open_store(directory: Path) -> OpenStore:
     database = open_database(directory)
     try:
         database.require_current_schema(directory)
-        with database.reading() as connection:
-            name = connection.execute(text("SELECT time_zone FROM store")).scalar()
-        if name is None:
+        found = database.reader.rows("SELECT time_zone FROM store", {})
+        if not found:
             msg = f"{database.name} was emptied: it has lost its store settings"
             raise SchemaError(msg, f"panelcal --store {directory} db upgrade --time-zone Z")
     except BaseException:
         database.close()
         raise
     payloads = PayloadStore(directory / PAYLOADS_NAME)
-    return OpenStore(directory, database, payloads, time_zone(name))
+    return OpenStore(directory, database, payloads, time_zone(found[0][0]))
 
 
 def create_store(
@@ -179,6 +180,8 @@ def settle(database: Database, zone: ZoneInfo, now: datetime) -> bool:
     bool
         False if the settings were fixed before; they stay as they are.
     """
+    from sqlalchemy import text
+
     with database.writing() as connection:
         if connection.execute(text("SELECT count(*) FROM store")).scalar():
             return False

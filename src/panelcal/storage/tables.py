@@ -171,6 +171,24 @@ class AssignmentRow(Base):
     reason: Mapped[str] = mapped_column(String)
 
 
+class LatestStartRow(Base):
+    """When the latest start of a panel's assignments grew, and to what.
+
+    Kept by a trigger on the ledger; a question about the past searches from here.
+    """
+
+    __tablename__ = "latest_start"
+    __table_args__ = (
+        Index("ix_latest_start_as_of", "panel_id", "recorded_at_us", "valid_from_us"),
+    )
+
+    panel_id: Mapped[int] = mapped_column(
+        ForeignKey("panel.id"), primary_key=True, autoincrement=False
+    )
+    valid_from_us: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    recorded_at_us: Mapped[int] = mapped_column(BigInteger)
+
+
 class RunRow(Base):
     """One source of a run. A correction is a further row; the latest holds."""
 

@@ -1,29 +1,32 @@
 """Tags in the database."""
 
-from sqlalchemy import Connection, insert, select
+from typing import TYPE_CHECKING
 
 from panelcal.domain.moments import moment_of, to_microseconds
 from panelcal.domain.runs import nearest_names
 from panelcal.domain.tags import Tag
 from panelcal.errors import NotFoundError
-from panelcal.storage.tables import TagRow
+from panelcal.storage.reader import rows_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from panelcal.storage.reader import Readable
+
+_TAGS = """
+SELECT name, as_of_us, recorded_at_us, recorded_by, reason FROM tag ORDER BY recorded_at_us
+"""
 
 
-def tags(connection: Connection) -> list[Tag]:
+def tags(source: "Readable") -> list[Tag]:
     """Return all tags, in the order of recording."""
     return [
-        Tag(
-            name=row.name,
-            as_of=moment_of(row.as_of_us),
-            recorded_at=moment_of(row.recorded_at_us),
-            recorded_by=row.recorded_by,
-            reason=row.reason,
-        )
-        for row in connection.execute(select(TagRow.__table__).order_by(TagRow.recorded_at_us))
+        Tag(name, moment_of(as_of_us), moment_of(recorded_at_us), recorded_by, reason)
+        for name, as_of_us, recorded_at_us, recorded_by, reason in rows_of(source, _TAGS)
     ]
 
 
-def find_tag(connection: Connection, name: str) -> Tag:
+def find_tag(source: "Readable", name: str) -> Tag:
     """Return a tag.
 
     Raises
@@ -31,7 +34,7 @@ def find_tag(connection: Connection, name: str) -> Tag:
     NotFoundError
         There is none of that name; near misses are named.
     """
-    known = {tag.name: tag for tag in tags(connection)}
+    known = {tag.name: tag for tag in tags(source)}
     if name in known:
         return known[name]
     near = nearest_names(name, known)
@@ -39,8 +42,12 @@ def find_tag(connection: Connection, name: str) -> Tag:
     raise NotFoundError(msg, f"did you mean {', '.join(near)}?" if near else "panelcal tag list")
 
 
-def add_tag(connection: Connection, tag: Tag) -> None:
+def add_tag(connection: "Connection", tag: Tag) -> None:
     """Record a tag."""
+    from sqlalchemy import insert
+
+    from panelcal.storage.tables import TagRow
+
     connection.execute(
         insert(TagRow).values(
             name=tag.name,

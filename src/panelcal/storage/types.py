@@ -1,13 +1,26 @@
 """Reading detector types and their kinds."""
 
-from sqlalchemy import Connection, select
+from typing import TYPE_CHECKING
 
 from panelcal.domain.kinds import DetectorType, Kind
 from panelcal.errors import NotFoundError
-from panelcal.storage.tables import DetectorTypeRow, KindRow
+from panelcal.storage.reader import rows_of
+
+if TYPE_CHECKING:
+    from panelcal.storage.reader import Readable
+
+_TYPE = """
+SELECT id, name, gain_ranges, panel_rows, panel_columns, device, calib_group
+FROM detector_type WHERE name = :name
+"""
+
+_KINDS = """
+SELECT name, unit, file_stem, text_format FROM kind
+WHERE detector_type_id = :detector_type_id ORDER BY id
+"""
 
 
-def detector_type(connection: Connection, name: str = "jungfrau") -> DetectorType:
+def detector_type(source: "Readable", name: str = "jungfrau") -> DetectorType:
     """Return a detector type with its kinds, in the order they were defined.
 
     Raises
@@ -15,22 +28,19 @@ def detector_type(connection: Connection, name: str = "jungfrau") -> DetectorTyp
     NotFoundError
         The store has no such type.
     """
-    row = connection.execute(
-        select(DetectorTypeRow.__table__).where(DetectorTypeRow.name == name)
-    ).one_or_none()
-    if row is None:
+    found = rows_of(source, _TYPE, {"name": name})
+    if not found:
         msg = f"there is no detector type {name!r} in this store"
         raise NotFoundError(msg)
-    kinds = connection.execute(
-        select(KindRow.__table__).where(KindRow.detector_type_id == row.id).order_by(KindRow.id)
-    )
+    type_id, name, gain_ranges, rows, columns, device, calib_group = found[0]
+    kinds = rows_of(source, _KINDS, {"detector_type_id": type_id})
     return DetectorType(
-        id=row.id,
-        name=row.name,
-        gain_ranges=row.gain_ranges,
-        rows=row.panel_rows,
-        columns=row.panel_columns,
-        device=row.device,
-        calib_group=row.calib_group,
-        kinds=tuple(Kind(kind.name, kind.unit, kind.file_stem, kind.text_format) for kind in kinds),
+        id=type_id,
+        name=name,
+        gain_ranges=gain_ranges,
+        rows=rows,
+        columns=columns,
+        device=device,
+        calib_group=calib_group,
+        kinds=tuple(Kind(*kind) for kind in kinds),
     )

@@ -1,0 +1,235 @@
+"""A payload that is stored: read into place and verified, without zarr where that can be."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from panelcal.domain.digest import digest_head, digest_of
+from panelcal.domain.kinds import PAYLOAD_DTYPE
+from panelcal.errors import IntegrityError
+from panelcal.storage.payload_files import (
+    aligned_empty,
+    blocks_of,
+    fill,
+    opened,
+    passing_blocks,
+)
+from panelcal.storage.payload_layout import MAX_BYTES, Layout, chunk_path, read_layout
+
+if TYPE_CHECKING:
+    import numpy as np
+    from xxhash import xxh3_128
+
+RESTORE = "restore it from a backup, or move it away and deliver the same files again"
+"""What to do about a damaged payload."""
+
+
+class StoredPayload:
+    """A payload of which the description has been read, not yet the values.
+
+    Parameters
+    ----------
+    path : Path
+        The directory of the array.
+    digest : str
+        What its contents have as SHA-256.
+
+    Raises
+    ------
+    IntegrityError
+        Its description is damaged.
+    PermissionError
+        It may not be read.
+    """
+
+    def __init__(self, path: Path, digest: str) -> None:
+        self._path = path
+        self.digest = digest
+        with _told_as_damage(path):
+            self._layout: Layout = read_layout(path, digest)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As stored: for jungfrau (gain range, row, column)."""
+        return self._layout.shape
+
+    def read(
+        self, out: "np.ndarray[Any, np.dtype[np.float32]] | None" = None
+    ) -> "np.ndarray[Any, Any]":
+        """Return the values, verified.
+
+        Parameters
+        ----------
+        out : ndarray of float32 or None
+            Filled and returned: little-endian, of the payload's shape, each part
+            along its first axis C-contiguous. After an error its values mean
+            nothing.
+
+        Returns
+        -------
+        ndarray
+            As stored, or `out`.
+
+        Raises
+        ------
+        IntegrityError
+            The values are missing, cannot be read or are not what was written;
+            or they are not float32 and were to be put into `out`.
+        PermissionError
+            They may not be read.
+        ValueError
+            `out` has another shape or dtype.
+        """
+        if out is not None and (out.shape, out.dtype.str) != (self.shape, "<f4"):
+            msg = f"{out.dtype} {out.shape} cannot take float32 {self.shape}"
+            raise ValueError(msg)
+        if self._layout.checksum is None:
+            return self._read_by_zarr(out)
+        with _told_as_damage(self._path), self._opened_chunk() as handle:
+            array = aligned_empty(self.shape) if out is None else out
+            found = self._checksum(handle, blocks_of(array))
+        self._require_checksum(found)
+        return array
+
+    def check(self) -> None:
+        """Read all values and verify them, but keep none.
+
+        Raises
+        ------
+        IntegrityError, PermissionError
+            As `read`.
+        """
+        if self._layout.checksum is None:
+            self._read_by_zarr(None)
+            return
+        with _told_as_damage(self._path), self._opened_chunk() as handle:
+            found = self._checksum(handle, passing_blocks(self._layout.size))
+        self._require_checksum(found)
+
+    def audit(self) -> "np.ndarray[Any, Any]":
+        """Return the values, verified by SHA-256.
+
+        Where `read` compares a checksum that is stored beside the values, this
+        compares the name that rows know them by.
+
+        Raises
+        ------
+        IntegrityError, PermissionError
+            As `read`.
+        """
+        array = self.read()
+        if self._layout.checksum is not None:
+            self._require_digest(array)
+        return array
+
+    def require(self, array: "np.ndarray[Any, np.dtype[np.float32]]") -> None:
+        """Refuse unless the values are those of an array that has just been hashed.
+
+        Its checksum is compared with that of the bytes in the file: other than in
+        `read`, nothing that is stored has to be believed, and hashing what is
+        stored by SHA-256 as well would not find out more.
+
+        Parameters
+        ----------
+        array : ndarray of float32
+            Little-endian, in C order, of this payload's digest.
+
+        Raises
+        ------
+        IntegrityError, PermissionError
+            As `read`.
+        """
+        self.check()
+        if self._layout.checksum is not None:
+            self._require_checksum(checksum_of(array))
+
+    @contextmanager
+    def _opened_chunk(self) -> Iterator[int]:
+        with opened(chunk_path(self._path, self.shape)) as (handle, size):
+            if size != self._layout.size:
+                msg = f"its chunk has {size} bytes, {self._layout.size} expected"
+                raise ValueError(msg)
+            yield handle
+
+    def _checksum(self, handle: int, blocks: Iterable[memoryview]) -> str:
+        hasher = _hasher(self.shape)
+        fill(handle, blocks, hasher.update)
+        return str(hasher.hexdigest())
+
+    def _require_checksum(self, found: str) -> None:
+        if found != self._layout.checksum:
+            self._refuse(f"xxh3 {found}, {self._layout.checksum} as written")
+
+    def _require_digest(self, array: "np.ndarray[Any, Any]") -> None:
+        found = digest_of(array)
+        if found != self.digest:
+            self._refuse(f"digest {found}")
+
+    def _refuse(self, found: str) -> NoReturn:
+        root = self._path.parent.parent
+        msg = f"payload {self.digest} in {root} holds other values: {found}"
+        raise IntegrityError(msg, RESTORE)
+
+    def _read_by_zarr(
+        self, out: "np.ndarray[Any, np.dtype[np.float32]] | None"
+    ) -> "np.ndarray[Any, Any]":
+        array = _array_of(self._path)
+        self._require_digest(array)
+        if out is None:
+            return array
+        if array.dtype.name != PAYLOAD_DTYPE:
+            self._refuse(f"{array.dtype}, {PAYLOAD_DTYPE} expected")
+        out[...] = array
+        return out
+
+
+def checksum_of(array: "np.ndarray[Any, np.dtype[np.float32]]") -> str:
+    """Return the XXH3 of a little-endian float32 array in C order, 32 hexadecimal digits."""
+    hasher = _hasher(array.shape)
+    hasher.update(array.data)
+    return str(hasher.hexdigest())
+
+
+def _hasher(shape: tuple[int, ...]) -> "xxh3_128":
+    from xxhash import xxh3_128
+
+    return xxh3_128(digest_head(PAYLOAD_DTYPE, shape))
+
+
+def _array_of(path: Path) -> "np.ndarray[Any, Any]":
+    """Read by zarr itself: whatever the chunks and codecs are."""
+    import numpy as np
+    import zarr
+    from zarr.storage import LocalStore
+
+    try:
+        stored = zarr.open_array(store=LocalStore(path, read_only=True), mode="r", zarr_format=3)
+        if stored.nbytes > MAX_BYTES:
+            msg = f"payload {path} declares {stored.nbytes} bytes"
+            raise IntegrityError(msg, RESTORE)
+        if stored.nchunks_initialized != stored.nchunks:
+            msg = f"payload {path} has lost chunks"
+            raise IntegrityError(msg, RESTORE)
+        return np.asarray(stored[...])
+    except (IntegrityError, PermissionError, MemoryError):
+        raise
+    except Exception as error:
+        # Metadata can be damaged in any way, and zarr believes them: whatever
+        # else it raises on the way means that this payload is not what was written.
+        raise _damage(path, error) from error
+
+
+@contextmanager
+def _told_as_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError:
+        raise
+    except (OSError, EOFError, ValueError) as error:
+        raise _damage(path, error) from error
+
+
+def _damage(path: Path, error: Exception) -> IntegrityError:
+    msg = f"payload {path} cannot be read: {error}"
+    return IntegrityError(msg, RESTORE)
