@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from tempfile import mkdtemp
 
 from panelcal.errors import InvalidInputError
 from panelcal.exporters.history_file import FILE_NAME as HISTORY_NAME
@@ -18,6 +17,7 @@ from panelcal.exporters.permissions import (
     copy_permissions,
     missing_directories,
 )
+from panelcal.temporary import remove_tree, temporary_directory
 
 STAGING_PREFIX = ".panelcal-"
 JOB_PREFIX = ".panelcal-job-"
@@ -26,11 +26,8 @@ JOB_PREFIX = ".panelcal-job-"
 @contextmanager
 def staging(target_dir: Path, prefix: str = STAGING_PREFIX) -> Iterator[Path]:
     """Give a temporary directory on the file system of a directory to come."""
-    temporary = Path(mkdtemp(prefix=prefix, dir=nearest_existing(target_dir)))
-    try:
+    with temporary_directory(nearest_existing(target_dir), prefix) as temporary:
         yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def nearest_existing(directory: Path) -> Path:
@@ -48,7 +45,7 @@ def remove_stale_staging(target_dirs: Iterable[Path], root: Path) -> None:
         # What may not be looked into holds nothing of this user's jobs.
         with suppress(PermissionError):
             for path in directory.glob(f"{JOB_PREFIX}*"):
-                shutil.rmtree(path, ignore_errors=True)
+                remove_tree(path)
 
 
 def require_open(type_dir: Path) -> None:

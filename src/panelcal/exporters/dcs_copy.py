@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any
 
 from panelcal.errors import ConflictError, IntegrityError
 from panelcal.exporters.dcs_open import opened, require_h5py
 from panelcal.exporters.permissions import Permissions, copy_permissions
+from panelcal.temporary import temporary_file
 
 LIBRARIES = ("earliest", "v110")
 """The format's versions to write: Python 2.7 reads with HDF5 1.10."""
@@ -48,10 +48,7 @@ def replacing(target: Path, room: int, permissions: Permissions) -> Iterator[Pat
         Another program changed the file meanwhile.
     """
     _remove_leftovers(target.parent)
-    handle, name = mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=target.parent)
-    os.close(handle)
-    copy = Path(name)
-    try:
+    with temporary_file(target.parent, _PREFIX, _SUFFIX) as copy:
         state = _state_of(target)
         before = _begin(target, copy)
         _reserve(copy, room)
@@ -67,8 +64,6 @@ def replacing(target: Path, room: int, permissions: Permissions) -> Iterator[Pat
             raise ConflictError(msg, "try again; nothing was added")
         copy.replace(target)
         _sync(target.parent)
-    finally:
-        copy.unlink(missing_ok=True)
 
 
 def _remove_leftovers(directory: Path) -> None:

@@ -1,7 +1,6 @@
 """A batch of payloads: written under temporary names, published together or not at all."""
 
 import json
-import shutil
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from panelcal.errors import IntegrityError
 from panelcal.storage.payload_files import aligned_empty, sync_directory, write_durably
 from panelcal.storage.payload_layout import DESCRIPTION_NAME, chunk_path, description
 from panelcal.storage.payload_reading import StoredPayload, checksum_of
+from panelcal.temporary import remove_tree
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -202,7 +202,7 @@ class PayloadBatch:
             if self._writers is not None:
                 self._writers.shutdown(cancel_futures=True)
         finally:
-            shutil.rmtree(self._staging, ignore_errors=True)
+            remove_tree(self._staging)
 
 
 def _write_and_check(path: Path, digest: str, array: "Payload") -> None:
@@ -215,7 +215,7 @@ def _write_and_check(path: Path, digest: str, array: "Payload") -> None:
             msg = f"what was written to {path} reads back differently: {error}"
             raise IntegrityError(msg, "check the disk; nothing was recorded") from error
     except BaseException:
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path)
         raise
 
 

@@ -1,6 +1,5 @@
 """A store: a directory with a database and payloads."""
 
-import shutil
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from panelcal.domain.moments import time_zone, to_microseconds
 from panelcal.errors import ConflictError, NotFoundError, SchemaError
 from panelcal.storage.database import Database, parse_database_url
 from panelcal.storage.payloads import PayloadStore
+from panelcal.temporary import remove_tree
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -162,7 +162,7 @@ def create_store(
         else:
             building.rename(directory)
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        remove_tree(building)
 
 
 def settle(database: Database, zone: ZoneInfo, now: datetime) -> bool:
