@@ -1,14 +1,15 @@
 """Builders of what the tests feed in, and plain looks at what came out."""
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sqlalchemy import inspect, text
 
-from panelcal.storage.store import open_database
+from panelcal.domain.moments import time_zone
+from panelcal.storage.store import create_store, open_database, open_store
 
 TREE_SHAPE = (3, 4, 8)
 """(gain range, row, column) of the panels in tests."""
@@ -61,6 +62,27 @@ def write_delivery(directory: Path, seed: int = 0) -> Path:
 def delivered(directory: Path, stem: str) -> "np.ndarray[Any, np.dtype[np.float32]]":
     """Read back one kind of a delivery: (gain range, row, column)."""
     return np.stack([np.load(directory / f"g{gain}_{stem}.npy") for gain in range(3)])
+
+
+def create_small_store(directory: Path, url: str | None = None) -> None:
+    """Make a store as `panelcal init` does, for panels of 4 x 8 pixels.
+
+    The shape of a panel is data of its detector type, so that tests need not
+    move megabytes; the demo and its tests use the real shape.
+    """
+    zone, now = time_zone("America/Los_Angeles"), datetime(2026, 1, 1, tzinfo=UTC)
+    create_store(directory, zone, now, url)
+    shrink(directory)
+
+
+def shrink(directory: Path) -> None:
+    """Let the panels of a new store have the shape of those in tests."""
+    _, rows, columns = TREE_SHAPE
+    with open_store(directory) as store, store.database.writing() as connection:
+        connection.execute(
+            text("UPDATE detector_type SET panel_rows = :rows, panel_columns = :columns"),
+            {"rows": rows, "columns": columns},
+        )
 
 
 def fingerprint(store: Path) -> tuple[dict[str, list[str]], dict[str, str]]:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from sqlalchemy import URL, text
+from sqlalchemy import URL
 from typer.testing import CliRunner, Result
 
-from builders import TREE_SHAPE, Clock, GainsTree, fingerprint
+from builders import Clock, GainsTree, create_small_store, fingerprint
+from bundle_material import tell
 from panelcal.cli import app
-from panelcal.domain.moments import time_zone
-from panelcal.storage.store import OpenStore, create_store, open_store
+from panelcal.storage.store import OpenStore, open_store
 from servers import copied_store, own_database, postgresql_server
 
 
@@ -48,32 +48,16 @@ def server() -> Iterator[URL]:
 def empty_store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
-    """A store as `panelcal init` makes it, for panels of 4 x 8 pixels.
-
-    The shape of a panel is data of its detector type, so that tests need not
-    move megabytes; the demo and its tests use the real shape.
-    """
+    """A store as `panelcal init` makes it, for small panels."""
     directory = tmp_path_factory.mktemp("template") / "store"
-    zone, now = time_zone("America/Los_Angeles"), datetime(2026, 1, 1, tzinfo=UTC)
     if request.param == "sqlite":
-        create_store(directory, zone, now)
-        _shrink(directory)
+        create_small_store(directory)
         yield directory
         return
     server = request.getfixturevalue("server")
     with own_database(server) as url:
-        create_store(directory, zone, now, url.render_as_string(hide_password=False))
-        _shrink(directory)
+        create_small_store(directory, url.render_as_string(hide_password=False))
         yield directory
-
-
-def _shrink(directory: Path) -> None:
-    _, rows, columns = TREE_SHAPE
-    with open_store(directory) as store, store.database.writing() as connection:
-        connection.execute(
-            text("UPDATE detector_type SET panel_rows = :rows, panel_columns = :columns"),
-            {"rows": rows, "columns": columns},
-        )
 
 
 @pytest.fixture
@@ -87,6 +71,26 @@ def store_dir(tmp_path: Path, empty_store: Path) -> Iterator[Path]:
 def store(store_dir: Path) -> Iterator[OpenStore]:
     """An empty store, opened."""
     with open_store(store_dir) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def told_template(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A store with the history of `bundle_material`."""
+    scratch = tmp_path_factory.mktemp("told")
+    with copied_store(empty_store, scratch / "store") as directory:
+        with open_store(directory) as store:
+            tell(store, scratch)
+        yield directory
+
+
+@pytest.fixture
+def told(tmp_path: Path, told_template: Path) -> Iterator[OpenStore]:
+    """This test's own copy of that store, opened."""
+    with (
+        copied_store(told_template, tmp_path / "told") as directory,
+        open_store(directory) as opened,
+    ):
         yield opened
 
 

@@ -1,11 +1,13 @@
 """A PostgreSQL server for tests: one that is named, one that runs here, or one of our own."""
 
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -31,8 +33,8 @@ def postgresql_server() -> Iterator[URL | None]:
     if _answers(LOCAL):
         yield make_url(LOCAL)
         return
-    with _own_cluster() as url:
-        yield url
+    with own_cluster() as cluster:
+        yield None if cluster is None else cluster.url
 
 
 def _answers(url: str) -> bool:
@@ -43,30 +45,67 @@ def _answers(url: str) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A throw-away cluster.
+
+    Parameters
+    ----------
+    url : URL
+        Its administrator's database.
+    control : tuple
+        ``pg_ctl`` with what it needs.
+    user : str or None
+        Whose processes they are, None for this one.
+    """
+
+    url: URL
+    control: tuple[str | Path, ...]
+    user: str | None
+
+    def restart(self) -> None:
+        """Restart the server as after a crash: sessions end without a word."""
+        _run(*self.control, "-m", "immediate", "restart", user=self.user)
+
+
 @contextmanager
-def _own_cluster() -> Iterator[URL | None]:
+def own_cluster() -> Iterator[Cluster | None]:
+    """Start a server of our own, and stop it; None without binaries."""
     binaries = _binaries()
-    if binaries is None or os.geteuid() == 0:
+    user = _server_user()
+    if binaries is None or (os.geteuid() == 0 and user is None):
         # initdb refuses to run as root.
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="panelcal-pg-") as directory:
+        if user is not None:
+            shutil.chown(directory, user)
         data = Path(directory) / "data"
         options = f"-c listen_addresses='' -c fsync=off -k {directory}"
-        _run(binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust")
-        pg_ctl = (binaries / "pg_ctl", "-D", data, "-w")
-        _run(*pg_ctl, "-o", options, "-l", data / "log", "start")
+        _run(binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", user=user)
+        pg_ctl = (binaries / "pg_ctl", "-D", data, "-w", "-l", data / "log")
+        _run(*pg_ctl, "-o", options, "start", user=user)
+        url = URL.create(
+            "postgresql", username="postgres", database="postgres", query={"host": directory}
+        )
         try:
-            yield URL.create(
-                "postgresql", username="postgres", database="postgres", query={"host": directory}
-            )
+            yield Cluster(url, pg_ctl, user)
         finally:
-            _run(*pg_ctl, "-m", "immediate", "stop")
+            _run(*pg_ctl, "-m", "immediate", "stop", user=user)
 
 
-def _run(*command: str | Path) -> None:
+def _server_user() -> str | None:
+    """Return another user for a server that root must not run."""
+    if os.geteuid() != 0:
+        return None
+    users = {one.pw_name for one in pwd.getpwall()}
+    return next((name for name in ("postgres", "nobody") if name in users), None)
+
+
+def _run(*command: str | Path, user: str | None = None) -> None:
     # Not captured: the server would hold the pipe open for as long as it lives.
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
+    subprocess.run(command, check=True, stdout=quiet, stderr=quiet, cwd="/", user=user)
 
 
 def _binaries() -> Path | None:

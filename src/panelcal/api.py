@@ -22,7 +22,9 @@ from panelcal.services import resolve as resolving
 from panelcal.services import runs
 from panelcal.services.assemble import assemble, kinds_of
 from panelcal.services.remember import Memory
+from panelcal.services.sealed import SealedRows
 from panelcal.services.tags import transaction_time
+from panelcal.storage.recording import CLOCK_SKEW
 from panelcal.storage.store import OpenStore
 from panelcal.storage.store import open_store as open_directory
 from panelcal.who import current_user
@@ -36,17 +38,18 @@ class ResolvedConstants(Resolution):
     """An answer that can load its arrays."""
 
     store: OpenStore | None = field(default=None, repr=False, compare=False)
+    asked_at: datetime | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of(cls, answer: Resolution, store: OpenStore) -> Self:
-        """Return an answer with the store that gave it."""
+    def of(cls, answer: Resolution, store: OpenStore, asked_at: datetime) -> Self:
+        """Return an answer with the store that gave it, and when it was asked."""
         found = cls.__new__(cls)
         # All fields as they are; setting each of a frozen class takes longer than the rest.
-        vars(found).update(vars(answer), store=store)
+        vars(found).update(vars(answer), store=store, asked_at=asked_at)
         return found
 
     def arrays(self) -> "dict[str, np.ndarray[Any, np.dtype[np.float32]]]":
-        """Load the constants, verifying every payload.
+        """Load the constants, verifying every row that they come from and every payload.
 
         Returns
         -------
@@ -58,11 +61,14 @@ class ResolvedConstants(Resolution):
         Raises
         ------
         IntegrityError
-            A payload is missing or damaged.
+            A payload is missing or damaged, or a row is not as it was recorded.
         """
-        if self.store is None:
+        if self.store is None or self.asked_at is None:
             msg = "this answer was not given by a store"
             raise TypeError(msg)
+        with self.store.database.reader.snapshot() as snapshot:
+            # Rows may have been added since, and by hosts whose clocks differ.
+            SealedRows(snapshot).require(self, self.asked_at - CLOCK_SKEW)
         return {
             kind.name: assemble(self.store.payloads, self, kind.name)
             for kind in kinds_of(self.store).kinds
@@ -157,7 +163,7 @@ class Store(AbstractContextManager["Store"]):
             as_of=None if past is None else past.utc,
             now=now,
         )
-        return ResolvedConstants.of(answer, self._store)
+        return ResolvedConstants.of(answer, self._store, now)
 
     def detector_id(
         self, dataset: str, source: str | None = None, segment: int | None = None

@@ -5,7 +5,9 @@ interrupt that arrives between the two would otherwise leave something that
 nobody knows of.
 """
 
+import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +16,70 @@ from uuid import uuid4
 
 
 @contextmanager
-def temporary_directory(parent: Path, prefix: str) -> Iterator[Path]:
-    """Give a directory that only this user can look into, and remove it at the end."""
+def temporary_directory(parent: Path, prefix: str, mode: int = 0o700) -> Iterator[Path]:
+    """Give a directory that only this user can look into, and remove it at the end.
+
+    Those that killed processes left there under the same prefix go first. A process
+    holds the kernel's lock on its own for as long as it lives, however it ends.
+
+    Parameters
+    ----------
+    mode : int
+        For others to look into it as well.
+    """
+    remove_abandoned(parent, prefix)
     path = parent / f"{prefix}{uuid4().hex}"
+    handles: list[int] = []
     try:
-        path.mkdir(mode=0o700)
+        while not handles:
+            path.mkdir(mode=mode)
+            # Another process may take it for abandoned, and remove it, until it is held.
+            handles += _held(path, fcntl.LOCK_EX)
         yield path
     finally:
         remove_tree(path)
+        for handle in handles:
+            os.close(handle)
+
+
+def remove_abandoned(parent: Path, prefix: str) -> None:
+    """Remove what `temporary_directory` made for processes that are no more."""
+    own = re.compile(re.escape(prefix) + "[0-9a-f]{32}", re.ASCII)
+    try:
+        found = [path for path in parent.iterdir() if own.fullmatch(path.name)]
+    except OSError:
+        # What cannot be looked into cannot be tidied; whether it can be used is asked next.
+        return
+    for path in found:
+        try:
+            handles = _held(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            # In use, somebody else's, or on a file system without locks.
+            continue
+        remove_tree(path)
+        for handle in handles:
+            os.close(handle)
+
+
+def _held(path: Path, operation: int) -> list[int]:
+    """Lock a directory until its descriptor, which is returned, is closed; none if it is gone."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return []
+    is_held = False
+    try:
+        try:
+            fcntl.flock(handle, operation)
+        except OSError:
+            # Without locks nobody takes it for abandoned either.
+            if operation & fcntl.LOCK_NB:
+                raise
+        is_held = path.exists() and os.path.samestat(path.stat(), os.fstat(handle))
+    finally:
+        if not is_held:
+            os.close(handle)
+    return [handle] if is_held else []
 
 
 @contextmanager

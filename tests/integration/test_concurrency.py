@@ -16,7 +16,7 @@ from panelcal.domain.moments import to_microseconds
 from panelcal.errors import ConflictError
 from panelcal.services.assign import assign
 from panelcal.services.resolve import resolve
-from panelcal.storage.ledger import add_assignment, panels
+from panelcal.storage.ledger import NewAssignment, add_assignments, panels
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore, open_store
 
@@ -59,11 +59,9 @@ def assign_both(store: OpenStore, start: datetime, module: int) -> datetime:
     """Give both panels of the detector one constant set, in one unit of work."""
     with store.database.writing() as connection:
         at = recording_time(connection, datetime.now(UTC))
-        for panel in panels(connection):
-            if panel.name in PAIR:
-                add_assignment(
-                    connection, panel, start, module, now=at, user="tester", reason="both"
-                )
+        pair = [panel for panel in panels(connection) if panel.name in PAIR]
+        new = [NewAssignment(panel, start, module, "both") for panel in pair]
+        add_assignments(connection, new, now=at, user="tester")
     return at
 
 
@@ -116,8 +114,8 @@ def write_and_hang(directory: str) -> None:
     """Stop in the middle of a unit of work, to be killed."""
     with open_store(Path(directory)) as store, store.database.writing() as connection:
         at = recording_time(connection, datetime.now(UTC))
-        for panel in panels(connection):
-            add_assignment(connection, panel, FAR, 1, now=at, user="dead", reason="dead")
+        new = [NewAssignment(panel, FAR, 1, "dead") for panel in panels(connection)]
+        add_assignments(connection, new, now=at, user="dead")
         print("inside", flush=True)  # noqa: T201 - the answer
         time.sleep(PATIENCE_S)
 

@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 import panelcal as api
-from builders import GainsTree, delivered, fingerprint, rows
-from conftest import RunsProgram, _shrink
+from builders import GainsTree, delivered, fingerprint, rows, shrink
+from conftest import RunsProgram
 from legacy_oracle import find_calib_file, load_txt
 from panelcal.errors import NoValidConstantsError
 from panelcal.exporters.foreign_text import TextArray, read_foreign_text_array
@@ -1195,7 +1195,7 @@ def test_stamps_of_another_time_zone_are_not_believed(
     exported.deploy("full", "mfx11116")
     elsewhere = tmp_path / "elsewhere"
     assert panelcal("init", elsewhere, "--time-zone", "Europe/Zurich").exit_code == 0
-    _shrink(elsewhere)
+    shrink(elsewhere)
     report = exported.bring_in(elsewhere, exit_code=2)
     refused = [e["reason"] for e in report["entries"] if e["status"] == "refused"]
     assert len(refused) == 2

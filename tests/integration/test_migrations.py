@@ -1,6 +1,7 @@
 """Databases come from migrations, and migrations agree with the models."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,12 +125,12 @@ def test_every_constraint_has_a_name(database: Database) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO store VALUES (2, 'UTC', 0)",
+        "INSERT INTO store VALUES (2, 'UTC', 0, '')",
         "INSERT INTO payload VALUES ('short', 'float32', '3,4,8', 384)",
         "INSERT INTO detector_type VALUES (2, 'x', 0, 4, 8, 'X', 'X::CalibV1')",
-        "INSERT INTO run VALUES (1, 'exp', 1, 's', NULL, 'id', 'M088', '', 0, 'u')",
-        "INSERT INTO assignment VALUES (1, 77, 0, NULL, 0, 'u', 'r')",
-        "INSERT INTO constant_set VALUES (1, 77, 1, '', 0, 'u', 'r')",
+        "INSERT INTO run VALUES (1, 'exp', 1, 's', NULL, 'id', 'M088', '', 0, 'u', '')",
+        "INSERT INTO assignment VALUES (1, 77, 0, NULL, 0, 'u', 'r', '')",
+        "INSERT INTO constant_set VALUES (1, 77, 1, '', 0, 'u', 'r', '')",
     ],
 )
 def test_the_database_itself_refuses_rows_that_contradict_the_schema(
@@ -254,6 +255,9 @@ SEGMENT = f"jungfrau_{'0' * 70}-00000042"
 RUN_ADD = ("run", "add", "exp=xcsls3716:run=631", "-s", "XcsEndstation.0:Jungfrau.0")
 PANEL_ID = "171113-154920171025-3d00fb"
 
+SEALED = ("store", "constant_set", "assignment", "run", "tag", "deployment")
+"""Tables whose last column is a seal, since 0005."""
+
 DEFINITIONS = {
     "sqlite": "SELECT type, name, tbl_name, sql FROM sqlite_master",
     "postgresql": (
@@ -303,6 +307,8 @@ def test_down_to_0002_and_up_again_every_row_and_answer_is_as_before(
         del held["alembic_version"]
     # Kept since 0004, from what the ledger says.
     del before[0]["latest_start"]
+    for table in SEALED:
+        before[0][table] = [re.sub(r", '[0-9a-f]{64}'\)\Z", ")", row) for row in before[0][table]]
     assert below == before[0]
     assert json.loads(before[1])["panels"][0]["module"] == "M044"
 
@@ -402,3 +408,47 @@ def test_views_that_are_made_anew_keep_their_owner_and_who_may_read_them(
             connection.exec_driver_sql(f"REASSIGN OWNED BY {quoted} TO CURRENT_USER")
             connection.exec_driver_sql(f"DROP OWNED BY {quoted}")
         administer(server, f"DROP ROLE {quoted}")
+
+
+# --- revision 0005: seals ------------------------------------------------------------------
+
+
+@on_postgresql
+def test_rights_on_single_columns_are_given_on_seals_as_well(
+    database: Database, server: URL
+) -> None:
+    role = f"t_{uuid4().hex[:8]}"
+    asked = text(
+        "SELECT has_column_privilege(:role, 'run', 'seal', 'SELECT'), "
+        "has_column_privilege(:role, 'run', 'seal', 'INSERT'), "
+        "has_column_privilege(:role, 'tag', 'seal', 'SELECT')"
+    )
+    migrate.downgrade(database, "0004")
+    administer(server, f"CREATE ROLE {role}")
+    try:
+        with database.writing() as connection:
+            connection.execute(text(f"GRANT SELECT (recorded_at_us) ON run TO {role}"))
+        migrate.upgrade(database)
+        with database.reading() as connection:
+            assert connection.execute(asked, {"role": role}).one() == (True, False, False)
+    finally:
+        with database.writing() as connection:
+            connection.exec_driver_sql(f"DROP OWNED BY {role}")
+        administer(server, f"DROP ROLE {role}")
+
+
+@on_postgresql
+def test_triggers_are_enabled_after_the_upgrade_as_they_were(database: Database) -> None:
+    asked = text(
+        "SELECT tgrelid::regclass::text, tgname, tgenabled::text FROM pg_trigger "
+        "WHERE NOT tgisinternal ORDER BY 1, 2"
+    )
+    with database.writing() as connection:
+        always = "ALTER TABLE run ENABLE ALWAYS TRIGGER run_refuses_change"
+        connection.execute(text(always))
+        before = connection.execute(asked).all()
+    assert {row.tgenabled for row in before} == {"O", "A"}
+    migrate.downgrade(database, "0004")
+    migrate.upgrade(database)
+    with database.reading() as connection:
+        assert connection.execute(asked).all() == before

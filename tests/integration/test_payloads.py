@@ -277,7 +277,7 @@ def test_what_the_disk_garbled_is_never_published(
 # --- between payload and row
 
 
-@pytest.mark.parametrize("step", ["add_constant_set", "add_assignment"])
+@pytest.mark.parametrize("step", ["add_constant_sets", "add_assignments"])
 def test_crash_between_payload_and_row_leaves_only_orphans_and_the_next_run_completes(
     panelcal: RunsProgram,
     page_tree: GainsTree,

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import URL
 from typer.testing import CliRunner, Result
 
-from builders import TREE_SHAPE, GainsTree, fingerprint, rows
+from builders import GainsTree, fingerprint, rows, shrink
 from panelcal.cli import app
 from panelcal.config import FILE_NAME, read_settings
 from panelcal.domain.moments import time_zone
-from panelcal.storage.store import create_store, open_database
+from panelcal.storage.store import create_store
 from servers import own_database
 
 Program = Callable[..., Result]
@@ -154,20 +154,12 @@ def test_equal_content_has_equal_tokens_on_both_engines(
     answers = []
     for directory, url in ((tmp_path / "lite", None), (tmp_path / "server", database_url)):
         create_store(directory, zone, now, url)
-        _shrink(directory)
+        shrink(directory)
         done = program("--store", directory, "import", "gains-tree", page_tree.path)
         assert done.exit_code == 0, done.output
         answers.append([_token(program, directory, *question) for question in QUESTIONS])
     assert answers[0] == answers[1]
     assert len(set(answers[0])) == len(QUESTIONS)
-
-
-def _shrink(directory: Path) -> None:
-    with open_database(directory) as database, database.writing() as connection:
-        connection.exec_driver_sql(
-            f"UPDATE detector_type SET panel_rows = {TREE_SHAPE[1]}, "
-            f"panel_columns = {TREE_SHAPE[2]}"
-        )
 
 
 def _token(program: Program, directory: Path, detector: str, at: str) -> str:

@@ -164,3 +164,21 @@ def test_a_record_that_is_cut_off_by_a_full_disk_is_an_error(
     monkeypatch.setattr(os, "write", lambda *_: 2)
     with pytest.raises(OSError, match="No space left"):
         append_history(tmp_path, "one\n")
+
+
+def test_a_record_is_taken_back_and_the_others_stay(tmp_path: Path) -> None:
+    append_history(tmp_path, "file:1-end.data\n")
+    append_history(tmp_path, "file:2-end.data\n").take_back()
+    assert (tmp_path / "HISTORY").read_text() == "file:1-end.data\n"
+
+
+def test_a_record_that_others_follow_is_not_taken_back(tmp_path: Path) -> None:
+    first = append_history(tmp_path, "file:1-end.data\n")
+    append_history(tmp_path, "file:2-end.data\n")
+    first.take_back()
+    assert sorted(read_history(tmp_path)) == ["1-end.data", "2-end.data"]
+
+
+def test_a_first_record_is_taken_back_with_the_file(tmp_path: Path) -> None:
+    append_history(tmp_path, "file:1-end.data\n").take_back()
+    assert list(tmp_path.iterdir()) == []

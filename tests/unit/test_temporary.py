@@ -1,6 +1,8 @@
 """Whatever moment an interrupt chooses, nothing temporary stays behind."""
 
+import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -89,3 +91,29 @@ def test_what_was_moved_away_is_not_missed(
         kept = made.rename(tmp_path / "kept")
     assert kept.exists()
     assert list(tmp_path.iterdir()) == [kept]
+
+
+def test_what_a_killed_process_left_goes_with_the_next(tmp_path: Path) -> None:
+    killed = os.fork()
+    if killed == 0:
+        with temporary_directory(tmp_path, ".x-") as made:
+            (made / "half").write_text("half", encoding="ascii")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(killed, 0)
+    assert len(list(tmp_path.iterdir())) == 1
+    with temporary_directory(tmp_path, ".x-") as made:
+        assert list(tmp_path.iterdir()) == [made]
+
+
+def test_what_a_living_process_uses_stays(tmp_path: Path) -> None:
+    with temporary_directory(tmp_path, ".x-") as used:
+        (used / "file").touch()
+        with temporary_directory(tmp_path, ".x-"):
+            assert (used / "file").exists()
+
+
+@pytest.mark.parametrize("name", [".x-1", f".x-job-{'0' * 32}", f".x-{'0' * 32}.h5", "kept"])
+def test_nothing_of_another_name_is_removed(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with temporary_directory(tmp_path, ".x-"):
+        assert (tmp_path / name).is_dir()

@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 from panelcal.cli import (
+    bundles,
+    checking,
     constants,
     deploying,
     exports,
@@ -83,7 +85,9 @@ for commands in (
     exports,
     deploying,
     verifying,
+    checking,
     tags,
+    bundles,
 ):
     commands.register(app)
 

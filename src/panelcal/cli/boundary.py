@@ -1,6 +1,7 @@
 """Where errors become lines and exit codes: the one boundary of all programs."""
 
 import errno
+import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,11 @@ from panelcal.standard_output import failed, flushed
 
 INTERRUPTED = 130
 
+# typer has it from click, or from a copy of its own, and gives a name to its heirs only.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+_LONGEST_USAGE = 1000
+"""Characters of what is said of a mistyped request, which repeats what was typed."""
+
 
 @contextmanager
 def told_errors() -> Iterator[None]:
@@ -22,32 +28,67 @@ def told_errors() -> Iterator[None]:
     try:
         yield
     except PanelcalError as error:
-        typer.echo(f"error: {error}", err=True)
+        _tell("error", str(error))
         if error.hint:
-            typer.echo(f"hint: {error.hint}", err=True)
+            _tell("hint", error.hint)
         raise typer.Exit(error.exit_code) from error
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise
-        typer.echo(f"error: {error}", err=True)
+        _tell("error", str(error))
         raise typer.Exit(1) from error
+    except MemoryError as error:
+        _tell("error", "this takes more memory than there is")
+        raise typer.Exit(1) from error
+
+
+def _tell(word: str, said: str) -> None:
+    """Say what went wrong; a name in it cannot steer the terminal."""
+    from panelcal.domain.text import escaped
+
+    typer.echo(f"{word}: {escaped(said)}", err=True)
+
+
+@contextmanager
+def _shortened() -> Iterator[None]:
+    """Let what typer says of a mistyped request fit a terminal, whatever was typed."""
+    try:
+        yield
+    except _UsageError as error:
+        from panelcal.domain.text import escaped, shortened
+
+        for name in ("message", "option_name"):
+            said = getattr(error, name, None)
+            if isinstance(said, str):
+                setattr(error, name, escaped(shortened(said, _LONGEST_USAGE)))
+        raise
 
 
 class ErrorBoundary(TyperGroup):
     """A program of several commands."""
 
+    def make_context(self, *arguments: Any, **named: Any) -> Any:
+        """Read the request; what is said of a mistyped one fits a terminal."""
+        with _shortened():
+            return super().make_context(*arguments, **named)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command and turn what it raises into an exit code."""
-        with told_errors():
+        with told_errors(), _shortened():
             return super().invoke(ctx)
 
 
 class CommandBoundary(TyperCommand):
     """A program of one command."""
 
+    def make_context(self, *arguments: Any, **named: Any) -> Any:
+        """Read the request; what is said of a mistyped one fits a terminal."""
+        with _shortened():
+            return super().make_context(*arguments, **named)
+
     def invoke(self, ctx: Any) -> Any:
         """Run it and turn what it raises into an exit code."""
-        with told_errors():
+        with told_errors(), _shortened():
             return super().invoke(ctx)
 
 
@@ -60,6 +101,9 @@ def run_program(app: typer.Typer, on_usage_error: Callable[[], None] | None = No
         Called after a request that could not be understood.
     """
     interrupts.install()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A reason in letters that a terminal of another encoding does not have.
+        sys.stdout.reconfigure(errors="backslashreplace")
     code: str | int | None = None
     try:
         app()

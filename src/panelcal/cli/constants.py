@@ -81,6 +81,7 @@ def _answer(
         policy=policy,
         as_of=options.as_of_moment(opened, as_of, tag),
         now=options.now(),
+        sealed=True,
     )
 
 

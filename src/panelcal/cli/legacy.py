@@ -227,11 +227,12 @@ def _one(positional: str | None, option: str | None, name: str) -> str | None:
 
 
 def _permissions(filemode: str, dirmode: str, group: str | None) -> "Permissions":
+    from panelcal.domain.text import excerpt
     from panelcal.exporters.permissions import LEGACY, Permissions
 
     for name, text in (("--filemode", filemode), ("--dirmode", dirmode)):
         if not _MODE.match(text) or int(text, 8) > 0o7777:
-            msg = f"{name} {text!a} is not a mode"
+            msg = f"{name} {excerpt(text)} is not a mode"
             raise InvalidInputError(msg, "octal digits, such as 0664")
     if group is not None:
         _require_group(group)
@@ -242,10 +243,12 @@ def _require_group(name: str) -> None:
     """Refuse a group that was named and does not exist; the usual one may be missing."""
     import grp
 
+    from panelcal.domain.text import excerpt
+
     try:
         grp.getgrnam(name)
-    except KeyError as error:
-        msg = f"there is no group {name!a}"
+    except (KeyError, ValueError) as error:
+        msg = f"there is no group {excerpt(name)}"
         raise InvalidInputError(msg, "the command groups lists yours") from error
 
 

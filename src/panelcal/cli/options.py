@@ -19,19 +19,31 @@ if TYPE_CHECKING:
 
 STORE_HELP = "The store to work on."
 
+_NAME_BYTES, _PATH_BYTES = 255, 4095
+
 
 def parse_path(text: str) -> Path:
     """Read a path; an empty one, from a variable that is not set, is not "here".
 
+    Paths are printed, recorded and pasted into shells: each is one line of text.
+
     Raises
     ------
     InvalidInputError
-        It is empty.
+        It is empty, longer than any file system takes, or holds control or
+        text-direction characters, or bytes that are no UTF-8.
     """
+    from panelcal.domain.text import excerpt, plain
+
     if not text:
         msg = "a path is empty"
         raise InvalidInputError(msg, "type . for the current directory")
-    return Path(text)
+    path = Path(plain(text, "path"))
+    longest = max(len(os.fsencode(part)) for part in (*path.parts, "."))
+    if len(os.fsencode(text)) > _PATH_BYTES or longest > _NAME_BYTES:
+        msg = f"the path {excerpt(text)} is longer than file systems take"
+        raise InvalidInputError(msg, f"{_NAME_BYTES} bytes a name, {_PATH_BYTES} together")
+    return path
 
 
 StoreDir = Annotated[
@@ -180,7 +192,7 @@ def user() -> str:
 
 def data_root() -> Path:
     """Return the root of the facility's data, as psana finds it (spec §9)."""
-    return Path(os.environ.get("SIT_PSDM_DATA") or "/reg/d/psdm")
+    return parse_path(os.environ.get("SIT_PSDM_DATA") or "/reg/d/psdm")
 
 
 def environment() -> "Environment":

@@ -10,6 +10,8 @@ from panelcal.cli.output import progress, say, show_json
 from panelcal.domain.moments import DEFAULT_TIME_ZONE
 from panelcal.errors import InvalidInputError, SchemaError
 
+_LONGEST_REVISION = 64
+
 db = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -91,6 +93,7 @@ def upgrade(
     from panelcal.storage import migrate
     from panelcal.storage.store import open_database, settle
 
+    _require_revision(revision)
     if revision == "base":
         msg = "base is no revision to upgrade to"
         raise InvalidInputError(msg, "panelcal db downgrade base")
@@ -114,6 +117,7 @@ def downgrade(
     from panelcal.storage import migrate
     from panelcal.storage.store import open_database
 
+    _require_revision(revision)
     if revision == "head":
         msg = "head is no revision to go back to"
         raise InvalidInputError(msg, "panelcal db upgrade")
@@ -123,6 +127,14 @@ def downgrade(
             raise InvalidInputError(msg, "add --yes to do it; copy the file first")
         migrate.downgrade(database, revision)
         say(f"{database.name} has schema {database.schema_revision()}")
+
+
+def _require_revision(revision: str) -> None:
+    from panelcal.domain.text import excerpt
+
+    if len(revision) > _LONGEST_REVISION:
+        msg = f"{excerpt(revision)} is no schema revision"
+        raise InvalidInputError(msg, "panelcal db current")
 
 
 @db.command()
@@ -141,14 +153,14 @@ def current(ctx: typer.Context, store: options.StoreDir = None, json: options.Js
 
 @db.command()
 def check(ctx: typer.Context, store: options.StoreDir = None, json: options.Json = False) -> None:
-    """Compare the database's tables with what this panelcal expects."""
-    from panelcal.storage import migrate
+    """Compare tables, triggers and views with what this panelcal expects."""
+    from panelcal.storage.schema_objects import schema_differences
     from panelcal.storage.store import open_database
 
     directory = options.store_dir(ctx, store)
     with open_database(directory) as database:
         database.require_current_schema(directory)
-        differences = migrate.differences(database)
+        differences = [one.says for one in schema_differences(database)]
         if json:
             show_json({"differences": differences})
         if differences:

@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-from panelcal.domain.text import count_of, excerpt
+from panelcal.domain.text import count_of, excerpt, shortened
 from panelcal.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def require_floating(dtype: "np.dtype[Any]") -> None:
         It is none.
     """
     if dtype.kind != "f":
-        msg = f"dtype {dtype} is not a floating type"
+        msg = f"dtype {shortened(str(dtype))} is not a floating type"
         raise InvalidInputError(msg, "float32 expected")
 
 

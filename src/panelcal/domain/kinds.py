@@ -6,6 +6,7 @@ not code. These classes are what the rest of panelcal sees of those rows.
 
 from dataclasses import dataclass
 
+from panelcal.domain.text import excerpt
 from panelcal.errors import NotFoundError
 
 PAYLOAD_DTYPE = "float32"
@@ -90,5 +91,5 @@ class DetectorType:
             if kind.name == name:
                 return kind
         known = ", ".join(kind.name for kind in self.kinds)
-        msg = f"{self.name} has no kind {name!r}"
+        msg = f"{self.name} has no kind {excerpt(name)}"
         raise NotFoundError(msg, f"its kinds: {known}")

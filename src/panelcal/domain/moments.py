@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from panelcal.domain.text import excerpt
-from panelcal.errors import InvalidInputError
+from panelcal.errors import IntegrityError, InvalidInputError
 
 BEGINNING_US = -(2**63)
 """What the database holds for *the beginning*: the smallest 64-bit integer."""
@@ -19,6 +19,8 @@ BEGINNING_US = -(2**63)
 DEFAULT_TIME_ZONE = "America/Los_Angeles"
 
 _MACHINE_ZONES = {"localtime", "posixrules", "Factory"}
+_MACHINE_FOLDERS = ("right/", "posix/")
+"""Some machines have these beside the zones of the same names; ``right`` counts leap seconds."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORMS = "14 digits YYYYMMDDHHMMSS in the store's time zone, or ISO 8601 with an offset"
 
@@ -47,7 +49,7 @@ def time_zone(name: str) -> ZoneInfo:
     InvalidInputError
         There is no such zone, or it is whatever the machine has.
     """
-    if name in _MACHINE_ZONES:
+    if name in _MACHINE_ZONES or name.startswith(_MACHINE_FOLDERS):
         msg = f"the zone {name} is another one on every machine"
         raise InvalidInputError(msg, "an IANA name such as America/Los_Angeles")
     try:
@@ -72,8 +74,18 @@ def from_microseconds(count: int) -> datetime | None:
 
 
 def moment_of(count: int) -> datetime:
-    """Return the moment of a stored time that cannot be *the beginning*."""
-    return _EPOCH + timedelta(microseconds=count)
+    """Return the moment of a stored time that cannot be *the beginning*.
+
+    Raises
+    ------
+    IntegrityError
+        No moment of the calendar is stored so.
+    """
+    try:
+        return _EPOCH + timedelta(microseconds=count)
+    except (OverflowError, TypeError) as error:
+        msg = f"a row says {excerpt(str(count))} for a time, which is no moment of the calendar"
+        raise IntegrityError(msg, "panelcal fsck names the row") from error
 
 
 def parse_moment(text: str, zone: ZoneInfo) -> TypedMoment:

@@ -3,9 +3,10 @@
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from panelcal.domain.seal import BrokenSeal
 from panelcal.domain.text import excerpt
 from panelcal.errors import InvalidInputError, NotFoundError
 
@@ -64,6 +65,8 @@ class Run:
         When the row was recorded, UTC.
     recorded_by : str
         Who recorded it.
+    broken : BrokenSeal or None
+        Its row is not as it was recorded.
     """
 
     dataset: Dataset
@@ -74,6 +77,7 @@ class Run:
     note: str
     recorded_at: datetime
     recorded_by: str
+    broken: BrokenSeal | None = field(default=None, compare=False, repr=False)
 
     @property
     def legacy_id(self) -> str:
@@ -169,6 +173,8 @@ def match_sources(pattern: str, sources: Iterable[str]) -> list[str]:
     if full in known:
         return [full]
     whole = [source for source in known if wanted in source.split(":")]
+    if len(wanted) > MAX_SOURCE:
+        return []
     # A number is not part of a longer one: Jungfrau.1 is never Jungfrau.10.
     partly = re.compile(re.escape(wanted) + ("(?![0-9])" if wanted[-1:].isdigit() else ""))
     return whole or [source for source in known if partly.search(source)]

@@ -1,9 +1,10 @@
 """Tags: frozen names for transaction times."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from panelcal.domain.seal import BrokenSeal
 from panelcal.domain.text import excerpt
 from panelcal.errors import InvalidInputError
 
@@ -22,6 +23,8 @@ class Tag:
         The transaction time, UTC.
     recorded_at, recorded_by, reason : datetime, str, str
         When, by whom and why it was made.
+    broken : BrokenSeal or None
+        Its row is not as it was recorded.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Tag:
     recorded_at: datetime
     recorded_by: str
     reason: str
+    broken: BrokenSeal | None = field(default=None, compare=False, repr=False)
 
 
 def parse_tag_name(text: str) -> str:

@@ -15,6 +15,21 @@ def excerpt(text: str, limit: int = 80) -> str:
     return f"{text[:limit]!a}... ({len(text)} characters)"
 
 
+def shortened(text: str, limit: int = 200) -> str:
+    """Return words for a message as they are, or where they begin if they are very long."""
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+def escaped(text: str) -> str:
+    """Return words of several lines so that a terminal shows them, whatever they hold.
+
+    Unlike `printable` it leaves line feeds and backslashes.
+    """
+    return "".join(
+        ascii(char)[1:-1] if char != "\n" and _is_unprintable(char) else char for char in text
+    )
+
+
 def printable(text: object) -> str:
     """Return a name from a file system as it can be printed and stored anywhere.
 

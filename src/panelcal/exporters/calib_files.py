@@ -1,6 +1,5 @@
 """How a file gets into a calib directory: in one step, the former one kept."""
 
-import errno
 import filecmp
 import os
 import shutil
@@ -17,17 +16,29 @@ from panelcal.exporters.permissions import (
     copy_permissions,
     missing_directories,
 )
-from panelcal.temporary import remove_tree, temporary_directory
+from panelcal.named_errors import naming
+from panelcal.temporary import remove_abandoned, remove_tree, temporary_directory
 
 STAGING_PREFIX = ".panelcal-"
 JOB_PREFIX = ".panelcal-job-"
+
+_LEVELS = 5
+"""A directory of files, the three above it that a calib directory has, and where that is."""
 
 
 @contextmanager
 def staging(target_dir: Path, prefix: str = STAGING_PREFIX) -> Iterator[Path]:
     """Give a temporary directory on the file system of a directory to come."""
+    remove_abandoned_staging(target_dir, prefix)
     with temporary_directory(nearest_existing(target_dir), prefix) as temporary:
         yield temporary
+
+
+def remove_abandoned_staging(target_dir: Path, prefix: str = STAGING_PREFIX) -> None:
+    """Remove what killed processes left in a directory and above it."""
+    # One may have made some of the directories, and have left its own above them.
+    for place in (target_dir, *target_dir.parents)[:_LEVELS]:
+        remove_abandoned(place, prefix)
 
 
 def nearest_existing(directory: Path) -> Path:
@@ -92,31 +103,23 @@ def put_in_place(
         Where the replaced file is kept, None if there was none.
     """
     for directory in missing_directories(target.parent):
-        _make_directory(directory, temporary.parent, permissions)
+        permissions.make_directory(directory, temporary.parent)
     is_replacing = target.exists()
     if is_replacing:
         copy_permissions(target, temporary)
     else:
         permissions.apply_to_file(temporary)
-    with temporary.open("rb") as stream:
+    with naming(target), temporary.open("rb") as stream:
         os.fsync(stream.fileno())
+    former = set(target.parent.glob(f"{target.name}-*"))
     kept = _keep(target, stamp, temporary.parent) if is_replacing else None
-    temporary.replace(target)
-    return kept
-
-
-def _make_directory(directory: Path, staged: Path, permissions: Permissions) -> None:
-    """Make a directory that has its permissions from the moment it appears."""
-    temporary = staged / "directory"
-    temporary.mkdir()
-    permissions.apply_to_directory(temporary)
     try:
-        temporary.rename(directory)
-    except OSError as error:
-        # Somebody else made it, and put something into it, a moment ago.
-        if error.errno not in {errno.EEXIST, errno.ENOTEMPTY} or not directory.is_dir():
-            raise
-        temporary.rmdir()
+        temporary.replace(target)
+    except OSError:
+        if kept is not None and kept not in former:
+            kept.unlink(missing_ok=True)
+        raise
+    return kept
 
 
 def _keep(target: Path, stamp: str, staged: Path) -> Path:
@@ -155,3 +158,15 @@ def take_back(target: Path, kept: Path | None) -> None:
         target.unlink()
     else:
         kept.replace(target)
+
+
+def remove_empty(directories: Iterable[Path]) -> None:
+    """Remove directories, the last one first, until one is gone or in use."""
+    for directory in reversed(list(directories)):
+        try:
+            directory.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            # Somebody else has put something into it: it is not ours alone any more.
+            return

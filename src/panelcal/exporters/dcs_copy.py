@@ -15,6 +15,7 @@ from typing import Any
 from panelcal.errors import ConflictError, IntegrityError
 from panelcal.exporters.dcs_open import opened, require_h5py
 from panelcal.exporters.permissions import Permissions, copy_permissions
+from panelcal.named_errors import naming
 from panelcal.temporary import temporary_file
 
 LIBRARIES = ("earliest", "v110")
@@ -102,7 +103,7 @@ def _empty_file() -> bytes:
 
 def _reserve(path: Path, room: int) -> None:
     """Lengthen a file with zeros; HDF5 cuts off what it does not need."""
-    with path.open("ab") as stream:
+    with naming(path), path.open("ab") as stream:
         for _ in range(0, room, _MEGABYTE):
             stream.write(bytes(_MEGABYTE))
         stream.flush()
@@ -148,6 +149,7 @@ def _bytes(value: Any) -> bytes:
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with naming(path):
+            os.fsync(handle)
     finally:
         os.close(handle)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _RESTORE = "restore it from a backup"
 _RECORDS = ("_history", "_parameters")
+_LARGEST_RECORD = 2**16
+"""Bytes of one value beside the arrays; a file can state gigabytes that it does not hold."""
 _WRITTEN_BY_PYTHON_3 = re.compile(r"b'([^']*)'\Z")
 
 
@@ -307,6 +309,10 @@ class _Look:
             return None
         if item.shape != (1,):
             what = f"has the shape {item.shape}, where readers need (1,)"
+            self._fault(f"{group.place}/{name}", what)
+            return None
+        if item.dtype.itemsize > _LARGEST_RECORD:
+            what = f"takes {item.dtype.itemsize} bytes, which no record of readers does"
             self._fault(f"{group.place}/{name}", what)
             return None
         return item[0]

@@ -7,6 +7,7 @@ from typing import Any
 
 from panelcal.domain.text import printable
 from panelcal.errors import ConflictError, IntegrityError, InvalidInputError, PanelcalError
+from panelcal.exporters.dcs_links import require_own_content
 
 _RESTORE = "restore it from a backup"
 
@@ -34,7 +35,8 @@ def opened(path: Path) -> Iterator[Any]:
     Raises
     ------
     InvalidInputError
-        There is no such file, it is no HDF5 file, or h5py is not installed.
+        There is no such file, it is no HDF5 file, what it holds is in files
+        elsewhere, or h5py is not installed.
     IntegrityError
         It is damaged, wherever in the file that shows.
     ConflictError
@@ -46,6 +48,7 @@ def opened(path: Path) -> Iterator[Any]:
         raise InvalidInputError(msg)
     try:
         with h5py.File(path, "r") as root:
+            require_own_content(h5py, path, root)
             yield root
     except PanelcalError:
         raise

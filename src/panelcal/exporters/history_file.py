@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 from panelcal.errors import InvalidInputError
 from panelcal.exporters.permissions import LEGACY, Permissions
 from panelcal.exporters.text_array import Environment
+from panelcal.named_errors import naming
 
 FILE_NAME = "HISTORY"
 ANSWER_COMMENT = "panelcal-token"
@@ -153,8 +154,46 @@ def _one_word(text: str) -> str:
     return quote(text, safe="/:.,_-+=@~()", errors="surrogateescape")
 
 
-def append_history(type_dir: Path, record: str, permissions: Permissions = LEGACY) -> None:
-    """Append a record to the directory's HISTORY in one write.
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """A record that was appended to a HISTORY file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    line : bytes
+        What was appended.
+    is_first : bool
+        Whether there was no such file before.
+    """
+
+    path: Path
+    line: bytes
+    is_first: bool
+
+    def take_back(self) -> None:
+        """Remove the record if nobody has appended another one since.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        """
+        handle = os.open(self.path, os.O_RDWR)
+        try:
+            start = os.fstat(handle).st_size - len(self.line)
+            if start < 0 or os.pread(handle, len(self.line), start) != self.line:
+                return
+            os.ftruncate(handle, start)
+        finally:
+            os.close(handle)
+        if self.is_first and start == 0:
+            self.path.unlink(missing_ok=True)
+
+
+def append_history(type_dir: Path, record: str, permissions: Permissions = LEGACY) -> Appended:
+    """Append a record to the directory's HISTORY in one write, or leave it as it was.
 
     Raises
     ------
@@ -163,7 +202,9 @@ def append_history(type_dir: Path, record: str, permissions: Permissions = LEGAC
     """
     path = type_dir / FILE_NAME
     line = record.encode("utf-8")
+    is_first = not path.exists()
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, permissions.file_mode)
+    written = b""
     try:
         found = os.fstat(handle)
         if found.st_size == 0 and found.st_uid == os.geteuid():
@@ -171,8 +212,14 @@ def append_history(type_dir: Path, record: str, permissions: Permissions = LEGAC
             permissions.apply_to_file(path)
         elif found.st_size > 0 and os.pread(handle, 1, found.st_size - 1) != b"\n":
             line = b"\n" + line
-        if os.write(handle, line) < len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        os.fsync(handle)
+        with naming(path):
+            written = line[: os.write(handle, line)]
+            if written != line:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(handle)
+    except BaseException:
+        Appended(path, written, is_first).take_back()
+        raise
     finally:
         os.close(handle)
+    return Appended(path, line, is_first)

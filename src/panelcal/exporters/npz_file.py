@@ -5,6 +5,7 @@ from typing import IO, TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
 from panelcal.errors import IntegrityError
+from panelcal.named_errors import naming
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,10 +32,11 @@ def write_npz(
     """
     import numpy as np
 
-    np.savez(path, allow_pickle=False, **{name: array, "token": np.array(token)})
+    with naming(path):
+        np.savez(path, allow_pickle=False, **{name: array, "token": np.array(token)})
     msg = f"what was written to {path} reads back differently"
     try:
-        with ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        with naming(path), ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
             is_same = _holds(member, array)
     except (BadZipFile, KeyError, ValueError) as error:
         raise IntegrityError(msg) from error

@@ -1,9 +1,12 @@
 """Modes and group of what is written into directories that many people share."""
 
+import errno
 import grp
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from panelcal.temporary import temporary_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,27 @@ class Permissions:
     def make_directories(self, path: Path) -> None:
         """Make a directory and what is missing above it."""
         for directory in missing_directories(path):
-            directory.mkdir(exist_ok=True)
-            self.apply_to_directory(directory)
+            with temporary_directory(directory.parent, ".panelcal-") as staged:
+                self.make_directory(directory, staged)
+
+    def make_directory(self, directory: Path, staged: Path) -> None:
+        """Make a directory that has its group and mode from the moment it appears.
+
+        Parameters
+        ----------
+        staged : Path
+            A temporary directory on the same file system.
+        """
+        temporary = staged / "directory"
+        temporary.mkdir()
+        self.apply_to_directory(temporary)
+        try:
+            temporary.rename(directory)
+        except OSError as error:
+            # Somebody else made it, and put something into it, a moment ago.
+            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY} or not directory.is_dir():
+                raise
+            temporary.rmdir()
 
     def _group_id(self) -> int | None:
         try:

@@ -16,6 +16,7 @@ from panelcal.errors import IntegrityError, InvalidInputError
 from panelcal.exporters.printf import VALUES_AT_ONCE, as_written, format_rows
 from panelcal.exporters.strtod import parse_fixed, parse_lines
 from panelcal.exporters.text_pieces import layout, layout_of, pieces_of, read_head, values_of
+from panelcal.named_errors import naming
 
 if TYPE_CHECKING:
     import numpy as np
@@ -172,7 +173,7 @@ def require_copied(path: Path, source: IO[bytes], header: Sequence[str]) -> None
     """
     source.seek(0)
     _head_of(source)
-    with path.open("rb") as found:
+    with naming(path), path.open("rb") as found:
         is_equal = read_head(found) == _encoded(header)
         for expected in _blocks_of(source):
             is_equal = is_equal and found.read(_COPIED_BYTES) == expected
@@ -280,7 +281,7 @@ def _read_fixed(path: Path) -> "np.ndarray[Any, Any] | None":
     """Read a file as the legacy software writes it; None is any other, right or wrong."""
     import numpy as np
 
-    with path.open("rb") as stream:
+    with naming(path), path.open("rb") as stream:
         dtype, shape = layout_of(read_head(stream)) or (None, None)
         if dtype is None or dtype.kind != "f" or shape is None or min(shape) < 1:
             return None

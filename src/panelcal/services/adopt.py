@@ -10,7 +10,14 @@ from sqlalchemy import Connection
 from panelcal.domain.ids import PanelId, SegmentId, parse_panel
 from panelcal.domain.validity import Assignment, in_force
 from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
-from panelcal.storage.ledger import Panel, add_assignment, history, panels, register_panel
+from panelcal.storage.ledger import (
+    NewAssignment,
+    Panel,
+    add_assignments,
+    history,
+    panels,
+    register_panels,
+)
 from panelcal.storage.modules import find_constant_set
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
@@ -128,8 +135,9 @@ def adopt(
             for row in twin.assignments
         ]
         if record:
-            registered = register_panel(connection, detector_type, panel_id)
-            rows = _record(connection, registered, rows, recording_time(connection, now))
+            registered = register_panels(connection, detector_type, [panel_id])[str(panel_id)]
+            at = recording_time(connection, now)
+            rows = _record(connection, registered, rows, at, user)
     return Adoption(str(panel_id), twin, tuple(rows), record)
 
 
@@ -159,22 +167,14 @@ def _chosen_twin(
 
 
 def _record(
-    connection: Connection, panel: Panel, rows: Sequence[Assignment], at: datetime
+    connection: Connection, panel: Panel, rows: Sequence[Assignment], at: datetime, user: str
 ) -> list[Assignment]:
     """Append rows to the ledger; return them as they were recorded."""
-    recorded = []
+    new = []
     for row in rows:
         set_id = None
         if row.module is not None:
             set_id = find_constant_set(connection, row.module, row.revision).id
-        row_id = add_assignment(
-            connection,
-            panel,
-            row.valid_from,
-            set_id,
-            now=at,
-            user=row.recorded_by,
-            reason=row.reason,
-        )
-        recorded.append(replace(row, id=row_id, recorded_at=at))
-    return recorded
+        new.append(NewAssignment(panel, row.valid_from, set_id, row.reason))
+    ids = add_assignments(connection, new, now=at, user=user)
+    return [replace(row, id=row_id, recorded_at=at) for row_id, row in zip(ids, rows, strict=True)]

@@ -12,13 +12,15 @@ from panelcal.domain.runs import nearest_names
 from panelcal.domain.text import one_line
 from panelcal.domain.validity import Assignment, in_force
 from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
+from panelcal.services.sealed import SealedRows
 from panelcal.storage.ledger import (
+    NewAssignment,
     Panel,
-    add_assignment,
+    add_assignments,
     find_panel,
     history,
     panels,
-    register_panel,
+    register_panels,
 )
 from panelcal.storage.modules import find_constant_set
 from panelcal.storage.recording import recording_time
@@ -93,15 +95,9 @@ def assign(
             msg = f"already so: {panel_id} uses {uses} from {superseded.starts(store.zone)}"
             raise ConflictError(msg, f"recorded by {superseded.recorded_by}: {superseded.reason}")
         at = recording_time(connection, now)
-        row_id = add_assignment(
-            connection,
-            register_panel(connection, detector_type, panel_id),
-            valid_from,
-            constant_set.id,
-            now=at,
-            user=user,
-            reason=reason,
-        )
+        registered = register_panels(connection, detector_type, [panel_id])[str(panel_id)]
+        new = NewAssignment(registered, valid_from, constant_set.id, reason)
+        (row_id,) = add_assignments(connection, [new], now=at, user=user)
     row = Assignment(
         row_id,
         str(panel_id),
@@ -145,9 +141,8 @@ def withdraw(
             msg = f"already so: {panel_id} is withdrawn from {superseded.starts(store.zone)}"
             raise ConflictError(msg, f"recorded by {superseded.recorded_by}: {superseded.reason}")
         at = recording_time(connection, now)
-        row_id = add_assignment(
-            connection, registered, valid_from, None, now=at, user=user, reason=reason
-        )
+        new = NewAssignment(registered, valid_from, None, reason)
+        (row_id,) = add_assignments(connection, [new], now=at, user=user)
     row = Assignment(row_id, str(panel_id), valid_from, None, None, at, user, reason)
     return Recorded(row, superseded, is_new_panel=False)
 
@@ -171,11 +166,14 @@ def show_panel(store: OpenStore, panel: str) -> tuple[Panel, list[Assignment]]:
         The panel id is malformed.
     NotFoundError
         The panel is not registered.
+    IntegrityError
+        A row is not as it was recorded.
     """
     with store.database.reading() as connection:
         registered = require_panel(
             connection, parse_panel(panel, read_detector_type(connection).name)
         )
+        SealedRows(connection).require_chains([registered.name])
         return registered, history(connection, [registered.name]).get(registered.name, [])
 
 

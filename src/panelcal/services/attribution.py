@@ -120,6 +120,26 @@ class Attribution:
         return f"values as rounded to {told}"
 
 
+def count_of_panels(shape: tuple[int, ...], detector_type: DetectorType) -> int:
+    """Return how many panels an array of a detector is of.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (gain range, panel, row, column).
+
+    Raises
+    ------
+    InvalidInputError
+        It is another shape.
+    """
+    ranges, rows, columns = detector_type.payload_shape
+    if len(shape) != 4 or not shape[1] or (shape[0], *shape[2:]) != (ranges, rows, columns):
+        msg = f"shape {shape}, ({ranges}, panels, {rows}, {columns}) expected"
+        raise InvalidInputError(msg)
+    return shape[1]
+
+
 def panel_values(
     array: "np.ndarray[Any, Any]",
     detector_type: DetectorType,
@@ -152,14 +172,10 @@ def panel_values(
     """
     import numpy as np
 
-    ranges, rows, columns = detector_type.payload_shape
-    shape = array.shape
-    if len(shape) != 4 or not shape[1] or (shape[0], *shape[2:]) != (ranges, rows, columns):
-        msg = f"shape {shape}, ({ranges}, panels, {rows}, {columns}) expected"
-        raise InvalidInputError(msg)
+    panels = count_of_panels(array.shape, detector_type)
     found: list[Values] = []
     wrong: list[str] = []
-    for segment in range(shape[1]):
+    for segment in range(panels):
         try:
             plane = np.ascontiguousarray(as_float32(array[:, segment], cast=True))
         except InvalidInputError as error:

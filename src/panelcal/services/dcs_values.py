@@ -12,7 +12,7 @@ from panelcal.exporters.dcs_file import DcsFile, load_version, read_dcs_file
 from panelcal.exporters.dcs_versions import DcsVersion
 from panelcal.exporters.printf import FULL_PRECISION
 from panelcal.exporters.provenance import Provenance, from_attributes
-from panelcal.services.attribution import Keep, Values, panel_values
+from panelcal.services.attribution import Keep, Values, count_of_panels, panel_values
 from panelcal.services.stated import require_unedited
 
 Key = tuple[str, str, str]
@@ -112,14 +112,14 @@ def read_dcs_contents(path: Path, detector_type: DetectorType, keep: Keep) -> Dc
 def _read(
     contents: DcsContents, version: DcsVersion, detector_type: DetectorType, keep: Keep
 ) -> DcsValues:
+    # Before memory is taken for what the file declares.
+    panels, held = len(contents.detector.panels), count_of_panels(version.shape, detector_type)
+    if held != panels:
+        msg = f"the detector has {count_of(panels, 'panel')}, it is of {count_of(held, 'panel')}"
+        raise InvalidInputError(msg)
     array = load_version(contents.file, version)
     kind = detector_type.kind(version.ctype)
     values = panel_values(array, detector_type, kind, FULL_PRECISION, keep)
-    panels = len(contents.detector.panels)
-    if len(values) != panels:
-        held = count_of(len(values), "panel")
-        msg = f"the detector has {count_of(panels, 'panel')}, it is of {held}"
-        raise InvalidInputError(msg)
     notices = []
     if version.dtype != "float32":
         notices.append(f"{version.dtype}, taken as float32")

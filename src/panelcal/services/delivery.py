@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from panelcal.domain.deliveries import as_float32, require_finite, require_floating
 from panelcal.domain.kinds import DetectorType
-from panelcal.domain.text import excerpt, printable
+from panelcal.domain.text import count_of, excerpt, printable
 from panelcal.errors import InvalidInputError
 from panelcal.storage.payload_files import aligned_empty
 
@@ -156,7 +156,7 @@ def _read_npy(path: Path, plane: "np.ndarray[Any, np.dtype[np.float32]]") -> "np
         with path.open("rb") as stream:
             found, in_columns, dtype = _npy_header(stream)
             if found != plane.shape:
-                msg = f"shape {found}, {plane.shape} expected"
+                msg = f"shape {_in_short(found)}, {plane.shape} expected"
                 raise InvalidInputError(msg)
             require_floating(dtype)
             if dtype == plane.dtype and not in_columns:
@@ -174,6 +174,23 @@ def _read_npy(path: Path, plane: "np.ndarray[Any, np.dtype[np.float32]]") -> "np
     return values if values is plane else values.reshape(found, order="F" if in_columns else "C")
 
 
+def _in_short(shape: tuple[int, ...]) -> str:
+    """Return a shape in words: the digits of an integer take for ever, and fill the screen."""
+    if len(shape) > _MOST_AXES or any(abs(length) >= 2**64 for length in shape):
+        return f"of {count_of(len(shape), 'axis', 'axes')} beyond all measure"
+    return str(shape)
+
+
+def _require_short_header(stream: IO[bytes], version: tuple[int, int]) -> None:
+    """Refuse a header that numpy would read into memory first, and find too long then."""
+    place = stream.tell()
+    size = int.from_bytes(stream.read(2 if version == (1, 0) else 4), "little")
+    stream.seek(place)
+    if size > _LONGEST_HEADER:
+        msg = f"not a readable .npy file: its header takes {size} bytes"
+        raise InvalidInputError(msg)
+
+
 def _npy_header(stream: IO[bytes]) -> "tuple[tuple[int, ...], bool, np.dtype[Any]]":
     from numpy.lib import format as npy
 
@@ -187,6 +204,7 @@ def _npy_header(stream: IO[bytes]) -> "tuple[tuple[int, ...], bool, np.dtype[Any
         if version not in readers:
             msg = f"not a readable .npy file (format version {version})"
             raise InvalidInputError(msg)
+        _require_short_header(stream, version)
         with warnings.catch_warnings():
             # Headers written by Python 2 say 4L for 4; numpy reads and mentions it.
             warnings.simplefilter("ignore")
@@ -198,6 +216,12 @@ def _npy_header(stream: IO[bytes]) -> "tuple[tuple[int, ...], bool, np.dtype[Any
         raise InvalidInputError(msg) from error
     return tuple(shape), bool(in_columns), dtype
 
+
+_LONGEST_HEADER = 10_000
+"""Bytes that numpy evaluates at most; an array of numbers states itself in a hundred."""
+
+_MOST_AXES = 64
+"""As many as numpy's arrays can have."""
 
 _HEADER_ERRORS = (
     ValueError,

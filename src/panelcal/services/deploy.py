@@ -16,11 +16,19 @@ from panelcal.exporters.calib_dir import find_file, require_would_serve, type_di
 from panelcal.exporters.calib_files import (
     STAGING_PREFIX,
     put_in_place,
+    remove_abandoned_staging,
+    remove_empty,
     require_open,
     staging,
     take_back,
 )
-from panelcal.exporters.history_file import ANSWER_COMMENT, append_history, history_record
+from panelcal.exporters.history_file import (
+    ANSWER_COMMENT,
+    Appended,
+    append_history,
+    history_record,
+)
+from panelcal.exporters.permissions import missing_directories
 from panelcal.services.assemble import assemble, kinds_of
 from panelcal.services.equal_files import Content, EqualFiles, FileDigests, digest_of_file
 from panelcal.services.export import Answer, Writing, copy_text, write_text
@@ -105,6 +113,8 @@ def deploy(
         Path(os.path.abspath(calib_dir)),  # noqa: PTH100 - links are kept as typed
         detector_type,
     )
+    for _, path in targets:
+        remove_abandoned_staging(path.parent)
     with store.database.reading() as connection:
         recorded = deployed_contents(connection, answer.run.dataset.experiment)
     wanted = [one for one in targets if not _holds_already(recorded, *one, answer, writing)]
@@ -264,8 +274,12 @@ def _place_and_record(
     """
     local_time = writing.local_time(answer.resolution.zone)
     placed: list[Deployed] = []
+    told: list[Appended] = []
     if not new:
         return {}
+    missing = [
+        directories for one, _ in new if (directories := missing_directories(one.path.parent))
+    ]
     try:
         with store.database.writing() as connection:
             at = recording_time(connection, writing.now)
@@ -275,17 +289,24 @@ def _place_and_record(
                 deployment = deployment_of(one, answer, writing, at)
                 add_deployment(connection, deployment, answer.resolution)
             for one in placed:
-                tell_history(store, one, answer, writing, local_time)
+                record = tell_history(store, one, answer, writing, local_time)
+                told.append(record)
     except BaseException:
-        for one in reversed(placed):
-            take_back(one.path, one.kept)
+        with ExitStack() as undoing:
+            # Backwards, and each whatever becomes of the others.
+            for directories in missing:
+                undoing.callback(remove_empty, directories)
+            for one in placed:
+                undoing.callback(take_back, one.path, one.kept)
+            for record in told:
+                undoing.callback(record.take_back)
         raise
     return {one.kind: one for one in placed}
 
 
 def tell_history(
     store: OpenStore, one: Deployed, answer: Answer, writing: Writing, local_time: str
-) -> None:
+) -> Appended:
     """Append the record of a deployed file to the HISTORY beside it.
 
     Parameters
@@ -301,7 +322,7 @@ def tell_history(
         local_time,
         f"{ANSWER_COMMENT}={answer.resolution.token}",
     )
-    append_history(one.path.parent, record, writing.permissions)
+    return append_history(one.path.parent, record, writing.permissions)
 
 
 def deployment_of(one: Deployed, answer: Answer, writing: Writing, at: datetime) -> Deployment:

@@ -10,11 +10,12 @@ from sqlalchemy import Connection
 from panelcal.domain.kinds import DetectorType, Kind
 from panelcal.domain.runs import Run, nearest_names, parse_experiment
 from panelcal.domain.served import RunOutcome, RunStatus, ServedFile, reason_of
-from panelcal.errors import InvalidInputError, NotFoundError
+from panelcal.errors import IntegrityError, InvalidInputError, NotFoundError
 from panelcal.exporters.calib_plan import Plan, Step, own_name
 from panelcal.services.deploy import require_device
 from panelcal.services.export import Answer
 from panelcal.services.resolve import resolve_run
+from panelcal.services.sealed import SealedRows
 from panelcal.storage import runs as stored
 
 
@@ -83,12 +84,15 @@ def find_candidates(
             hint = f"did you mean {', '.join(near)}?" if near else "panelcal run list"
             raise NotFoundError(msg, hint)
         runs = [run for run in runs if run.dataset.experiment == experiment]
-    return [_candidate(connection, zone, detector_type, run) for run in runs]
+    rows = SealedRows(connection)
+    return [_candidate(connection, zone, detector_type, run, rows) for run in runs]
 
 
 def _candidate(
-    connection: Connection, zone: ZoneInfo, detector_type: DetectorType, run: Run
+    connection: Connection, zone: ZoneInfo, detector_type: DetectorType, run: Run, rows: SealedRows
 ) -> Candidate:
+    if run.broken is not None:
+        return Candidate(run, None, RunStatus.DAMAGED, str(run.broken.refusal()))
     if run.detector_id is None and not run.modules:
         reason = "registered with neither a detector id nor modules"
         return Candidate(run, None, RunStatus.SKIPPED, reason)
@@ -98,8 +102,11 @@ def _candidate(
         return Candidate(run, None, RunStatus.BLOCKED, reason_of(error))
     try:
         resolution = resolve_run(connection, zone, run, None, "strict", None)
+        rows.require(resolution)
     except (NotFoundError, InvalidInputError) as error:
         return Candidate(run, None, RunStatus.NO_CONSTANTS, error.message)
+    except IntegrityError as error:
+        return Candidate(run, None, RunStatus.DAMAGED, error.message)
     return Candidate(run, Answer(run, resolution), RunStatus.SERVED)
 
 

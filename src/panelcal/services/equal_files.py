@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from panelcal.named_errors import naming
 from panelcal.storage.deployments import DeployedContent
 
 Content = tuple[str, tuple[str, ...], str]
@@ -17,7 +18,7 @@ _State = tuple[Path, int, int, int]
 
 def digest_of_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
+    with naming(path), path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -32,9 +32,11 @@ from panelcal.exporters.text_array import (
     require_reads_back,
     write_text_array,
 )
+from panelcal.named_errors import naming
 from panelcal.services.assemble import assemble, kinds_of
 from panelcal.services.resolve import resolve_run
 from panelcal.services.runs import find_run
+from panelcal.services.sealed import SealedRows
 from panelcal.storage.store import OpenStore
 
 if TYPE_CHECKING:
@@ -100,16 +102,19 @@ def answer_for(
     policy: Policy = "strict",
     as_of: datetime | None = None,
 ) -> Answer:
-    """Find a run and resolve it.
+    """Find a run and resolve it, as the rows were recorded.
 
     Raises
     ------
+    IntegrityError
+        A row that the answer comes from is not as it was recorded.
     NotFoundError, InvalidInputError, NoValidConstantsError
         As `panelcal.services.resolve.resolve`.
     """
     with store.database.reading() as connection:
         run = find_run(connection, parse_dataset(dataset), source, as_of)
         resolution = resolve_run(connection, store.zone, run, at, policy, as_of)
+        SealedRows(connection).require(resolution)
     return Answer(run, resolution)
 
 
@@ -269,7 +274,7 @@ def write_text(
     """
     header = _header(final, array.shape, kind, answer, writing)
     number_format = writing.number_format(kind)
-    with path.open("xb") as stream:
+    with naming(final), path.open("xb") as stream:
         digest = write_text_array(stream, array, number_format, header)
         _sync(stream)
     require_reads_back(path, array, number_format)
@@ -317,7 +322,7 @@ def copy_text(
         msg = f"cannot read {source}: {error}"
         raise InvalidInputError(msg) from error
     with rows:
-        with path.open("xb") as stream:
+        with naming(final), path.open("xb") as stream:
             digest = copy_rows(rows, stream, header)
             _sync(stream)
         require_copied(path, rows, header)

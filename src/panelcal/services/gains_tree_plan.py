@@ -59,7 +59,7 @@ def _contents(module: str, digests: Mapping[str, str]) -> Contents:
 
 
 @dataclass(frozen=True, slots=True)
-class NewAssignment:
+class EntryAssignment:
     """A row of the ledger that an entry stands for.
 
     Parameters
@@ -90,7 +90,7 @@ class GainsTreePlan:
         By contents the first revision of each module that is recorded.
     new_sets : dict of Contents to Delivered
         Constant sets to be recorded.
-    new_assignments : list of NewAssignment
+    new_assignments : list of EntryAssignment
         Rows of the ledger to be added.
     lines : list of Line
         The report: a line for every name of the tree.
@@ -98,7 +98,7 @@ class GainsTreePlan:
 
     known: dict[Contents, ConstantSet]
     new_sets: dict[Contents, Delivered] = field(default_factory=dict)
-    new_assignments: list[NewAssignment] = field(default_factory=list)
+    new_assignments: list[EntryAssignment] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
 
     def add_set(self, delivered: Delivered) -> bool:
@@ -206,5 +206,7 @@ def _plan_entry(
             return Status.CONFLICT, content, said
         notices.append(f"corrects the ledger: {said}")
     plan.add_set(delivered)
-    plan.new_assignments.append(NewAssignment(entry.panel, entry.valid_from, delivered, entry.name))
+    plan.new_assignments.append(
+        EntryAssignment(entry.panel, entry.valid_from, delivered, entry.name)
+    )
     return Status.TAKEN, content, "; ".join(filter(None, notices))

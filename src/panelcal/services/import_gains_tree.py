@@ -16,8 +16,8 @@ from panelcal.errors import InvalidInputError, NotFoundError
 from panelcal.services.delivery import read_delivery
 from panelcal.services.gains_tree import GainsTree, scan_gains_tree
 from panelcal.services.gains_tree_plan import Delivered, GainsTreePlan, plan_gains_tree
-from panelcal.storage.ledger import add_assignment, register_panel
-from panelcal.storage.modules import add_constant_set
+from panelcal.storage.ledger import NewAssignment, add_assignments, register_panels
+from panelcal.storage.modules import NewConstantSet, add_constant_sets
 from panelcal.storage.payload_batch import PayloadBatch
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
@@ -159,25 +159,34 @@ def _record(
     at: datetime,
     user: str,
 ) -> None:
-    sets = dict(plan.known)
-    for contents, delivered in plan.new_sets.items():
-        sets[contents] = add_constant_set(
-            connection,
-            detector_type,
-            delivered.module,
-            delivered.digests,
-            delivered_from=printable(delivered.path),
-            now=at,
-            user=user,
-            reason=f"imported from the gains tree {printable(delivered.path.parent)}",
-        )
-    for one in plan.new_assignments:
-        add_assignment(
-            connection,
-            register_panel(connection, detector_type, one.panel),
-            one.valid_from,
-            sets[one.delivered.contents].id,
-            now=at,
-            user=user,
-            reason=f"imported from the gains tree entry {printable(one.entry)}",
-        )
+    added = add_constant_sets(
+        connection,
+        detector_type,
+        [
+            NewConstantSet(
+                one.module,
+                one.digests,
+                printable(one.path),
+                f"imported from the gains tree {printable(one.path.parent)}",
+            )
+            for one in plan.new_sets.values()
+        ],
+        now=at,
+        user=user,
+    )
+    sets = plan.known | dict(zip(plan.new_sets, added, strict=True))
+    panels = register_panels(connection, detector_type, [one.panel for one in plan.new_assignments])
+    add_assignments(
+        connection,
+        [
+            NewAssignment(
+                panels[str(one.panel)],
+                one.valid_from,
+                sets[one.delivered.contents].id,
+                f"imported from the gains tree entry {printable(one.entry)}",
+            )
+            for one in plan.new_assignments
+        ],
+        now=at,
+        user=user,
+    )

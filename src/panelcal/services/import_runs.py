@@ -2,6 +2,7 @@
 
 import csv
 import io
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -27,6 +28,8 @@ from panelcal.storage.store import OpenStore
 
 COLUMNS = ("experiment", "run", "source", "begin", "detector_id", "modules")
 OPTIONAL_COLUMNS = ("note",)
+_MOST_BYTES = 2**26
+"""Half a million runs, in a few times as much memory."""
 
 
 def import_runs(
@@ -127,6 +130,14 @@ def _name(fields: RunFields) -> str:
 
 def _read_csv(path: Path) -> list[tuple[str, RunFields]]:
     try:
+        found = path.stat()
+        # A pipe or a device would never come to an end.
+        if not stat.S_ISREG(found.st_mode):
+            msg = f"cannot read {path}: it is not a regular file"
+            raise InvalidInputError(msg, "a CSV file in UTF-8")
+        if found.st_size > _MOST_BYTES:
+            msg = f"{path} has {found.st_size} bytes; {_MOST_BYTES} are read at once"
+            raise InvalidInputError(msg, "split it into several files")
         content = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         msg = f"there is no file {path}"

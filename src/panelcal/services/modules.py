@@ -10,11 +10,13 @@ from panelcal.errors import ConflictError, NotFoundError
 from panelcal.services.delivery import read_delivery
 from panelcal.storage.modules import (
     ConstantSet,
-    add_constant_set,
+    NewConstantSet,
+    add_constant_sets,
     constant_sets,
     find_constant_set,
 )
 from panelcal.storage.recording import recording_time
+from panelcal.storage.seals import sealed_sets
 from panelcal.storage.store import OpenStore
 from panelcal.storage.types import detector_type as read_detector_type
 
@@ -71,16 +73,8 @@ def deliver(
                     raise ConflictError(msg, f"panelcal module show {module}")
             at = recording_time(connection, now)
             batch.publish()
-            constant_set = add_constant_set(
-                connection,
-                detector_type,
-                module,
-                digests,
-                delivered_from=printable(directory.resolve()),
-                now=at,
-                user=user,
-                reason=reason,
-            )
+            new = NewConstantSet(module, digests, printable(directory.resolve()), reason)
+            (constant_set,) = add_constant_sets(connection, detector_type, [new], now=at, user=user)
     return constant_set, delivery.extra
 
 
@@ -89,10 +83,20 @@ def list_constant_sets(store: OpenStore, module: str | None = None) -> list[Cons
 
     Raises
     ------
+    InvalidInputError
+        The name is malformed.
     NotFoundError
         There is no such module.
+    IntegrityError
+        A revision is not as it was recorded.
     """
+    if module is not None:
+        parse_module_name(module)
     with store.database.reading() as connection:
         if module is not None:
             find_constant_set(connection, module, None)
-        return constant_sets(connection, module)
+        found = constant_sets(connection, module)
+        for one in sealed_sets(connection, {one.id for one in found}).values():
+            if one.broken is not None:
+                raise one.broken.refusal()
+    return found

@@ -17,10 +17,10 @@ from panelcal.domain.validity import in_force
 from panelcal.errors import InvalidInputError
 from panelcal.exporters.printf import FULL_PRECISION
 from panelcal.services.attribution import Attribution, Contents
-from panelcal.services.meaning import WITHDRAWN, Meaning, Meanings, Meant, holders
+from panelcal.services.meaning import WITHDRAWN, Meaning, Meanings, Meant, NewSet, holders
 from panelcal.services.recognize import Recognizer
-from panelcal.storage.ledger import add_assignment, history, register_panel
-from panelcal.storage.modules import ConstantSet, add_constant_set
+from panelcal.storage.ledger import NewAssignment, add_assignments, history, register_panels
+from panelcal.storage.modules import ConstantSet, NewConstantSet, add_constant_sets
 from panelcal.storage.payload_batch import PayloadBatch
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
@@ -264,31 +264,45 @@ def _needed_sets(meanings: Meanings) -> list[Contents]:
 def _record(
     connection: Connection, detector_type: DetectorType, plan: _Plan, at: datetime, user: str
 ) -> None:
+    needed = _needed_sets(plan.meanings)
+    added = add_constant_sets(
+        connection,
+        detector_type,
+        [_new_set(contents, plan.meanings.new_sets[contents]) for contents in needed],
+        now=at,
+        user=user,
+    )
     ids: dict[Meaning, int | None] = {one: one for one in plan.meanings.known}
+    ids |= {contents: one.id for contents, one in zip(needed, added, strict=True)}
     ids[WITHDRAWN] = None
-    for contents in _needed_sets(plan.meanings):
-        new = plan.meanings.new_sets[contents]
-        reasons = ("imported", new.origin.rounding, new.origin.told)
-        ids[contents] = add_constant_set(
-            connection,
-            detector_type,
-            new.module,
-            dict(contents),
-            delivered_from=f"{new.origin.where}: {', '.join(new.origin.names)}",
-            now=at,
-            user=user,
-            reason="; ".join(filter(None, reasons)),
-        ).id
-    for one in plan.assignments:
-        if one.attribution.panel is None:
-            continue
-        files = ", ".join(one.attribution.names)
-        add_assignment(
-            connection,
-            register_panel(connection, detector_type, one.attribution.panel),
-            one.attribution.valid_from,
-            ids[one.meaning],
-            now=at,
-            user=user,
-            reason=printable(f"imported from {files}: {one.attribution.learnt}"),
-        )
+    assigned = [
+        (one.attribution.panel, one)
+        for one in plan.assignments
+        if one.attribution.panel is not None
+    ]
+    panels = register_panels(connection, detector_type, [panel for panel, _ in assigned])
+    add_assignments(
+        connection,
+        [
+            NewAssignment(
+                panels[str(panel)], one.attribution.valid_from, ids[one.meaning], _reason(one)
+            )
+            for panel, one in assigned
+        ],
+        now=at,
+        user=user,
+    )
+
+
+def _new_set(contents: Contents, planned: NewSet) -> NewConstantSet:
+    origin = planned.origin
+    return NewConstantSet(
+        planned.module,
+        dict(contents),
+        f"{origin.where}: {', '.join(origin.names)}",
+        "; ".join(filter(None, ("imported", origin.rounding, origin.told))),
+    )
+
+
+def _reason(one: Meant) -> str:
+    return printable(f"imported from {', '.join(one.attribution.names)}: {one.attribution.learnt}")

@@ -19,7 +19,7 @@ from panelcal.domain.moments import (
 )
 from panelcal.domain.resolution import Resolution, ResolvedPanel
 from panelcal.domain.runs import Run, is_dataset, parse_dataset
-from panelcal.domain.text import count_of, excerpt
+from panelcal.domain.text import count_of, excerpt, plain
 from panelcal.domain.validity import (
     Assignment,
     Policy,
@@ -31,6 +31,7 @@ from panelcal.domain.validity import (
 )
 from panelcal.errors import InvalidInputError, NotFoundError, NoValidConstantsError
 from panelcal.services.runs import find_run
+from panelcal.services.sealed import SealedRows
 from panelcal.storage.ledger import history
 from panelcal.storage.modules import find_constant_set
 from panelcal.storage.resolver import Unresolved, assigned_at, holding
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from panelcal.storage.reader import Readable
 
 POLICIES = get_args(Policy)
+
+
+_LONGEST_TIME = 100
+"""Characters of a time under legacy policy, which takes any text for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ def resolve(
     policy: Policy = "strict",
     as_of: datetime | None = None,
     now: datetime,
+    sealed: bool = False,
 ) -> Resolution:
     """Return which constants hold for a detector at a time.
 
@@ -93,12 +99,17 @@ def resolve(
         Transaction time; None is now.
     now : datetime
         The time, aware.
+    sealed : bool
+        Judge the answer by the seals of the rows that it comes from.
 
     Raises
     ------
     InvalidInputError
         The target, the time or the source is malformed or ambiguous, or the
         run has no begin time.
+    IntegrityError
+        The run's row is not as it was recorded; or, where seals are looked at,
+        another row that the answer comes from.
     NotFoundError
         The run is not registered.
     NoValidConstantsError
@@ -111,16 +122,22 @@ def resolve(
     if is_dataset(target):
         with reader.snapshot() as snapshot:
             run = find_run(snapshot, parse_dataset(target), source, as_of)
-            return resolve_run(snapshot, store.zone, run, at, policy, as_of)
+            answer = resolve_run(snapshot, store.zone, run, at, policy, as_of)
+            if sealed:
+                SealedRows(snapshot).require(answer)
+            return answer
     if source is not None:
         msg = f"a source ({excerpt(source)}) goes with a dataset, not with a detector id"
         raise InvalidInputError(msg)
     asked = _asked(at, policy, store.zone) or _without_time(policy, store.zone, now)
-    if policy == "strict":
+    if policy == "strict" and not sealed:
         # One statement, which is a state of the database by itself.
         return _resolve_detector(reader, target, asked, policy, as_of, store.zone)
     with reader.snapshot() as snapshot:
-        return _resolve_detector(snapshot, target, asked, policy, as_of, store.zone)
+        answer = _resolve_detector(snapshot, target, asked, policy, as_of, store.zone)
+        if sealed:
+            SealedRows(snapshot).require(answer)
+        return answer
 
 
 def resolve_run(
@@ -201,7 +218,11 @@ def _asked(at: str | datetime | None, policy: Policy, zone: ZoneInfo) -> Asked |
         notices = () if typed.notice is None else (typed.notice,)
         # Fourteen digits that could be read are how this moment is typed.
         return Asked(utc, at if len(at) == 14 and at.isdigit() else typed_form(utc, zone), notices)
-    text = legacy_time(at, zone)
+    if len(at) > _LONGEST_TIME:
+        msg = f"{excerpt(at)} is not a time"
+        raise InvalidInputError(msg, "14 digits YYYYMMDDHHMMSS")
+    # It is printed, and written into files and HISTORY, as it was typed.
+    text = legacy_time(plain(at, "time"), zone)
     try:
         typed = parse_stamp(text, zone)
     except InvalidInputError:

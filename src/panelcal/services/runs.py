@@ -1,6 +1,6 @@
 """Runs: register them, list them, find the one that somebody means."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -65,12 +65,29 @@ def find_run(
         or it has no such source.
     InvalidInputError
         Several sources match; they are listed.
+    IntegrityError
+        Its row is not as it was recorded.
     """
     found = stored.runs(reader, dataset, as_of)
     if not found:
         raise _unknown_run(dataset, stored.datasets(reader))
     chosen = choose_source(source, [run.source for run in found], dataset)
-    return next(run for run in found if run.source == chosen)
+    run = next(run for run in found if run.source == chosen)
+    require_as_recorded([run])
+    return run
+
+
+def require_as_recorded(runs: Iterable[Run]) -> None:
+    """Refuse runs of which a row is not as it was recorded.
+
+    Raises
+    ------
+    IntegrityError
+        It names the row.
+    """
+    for run in runs:
+        if run.broken is not None:
+            raise run.broken.refusal()
 
 
 def _unknown_run(wanted: Dataset, known: Sequence[Dataset]) -> NotFoundError:
@@ -103,6 +120,7 @@ def show_run(store: OpenStore, dataset: Dataset) -> list[Run]:
         found = stored.runs(connection, dataset)
         if not found:
             raise _unknown_run(dataset, stored.datasets(connection))
+    require_as_recorded(found)
     return found
 
 
@@ -120,6 +138,7 @@ def list_runs(
     """
     with store.database.reading() as connection:
         found = stored.runs(connection)
+    require_as_recorded(found)
     return [
         run
         for run in found

@@ -18,9 +18,11 @@ from panelcal.errors import InvalidInputError, NotFoundError
 from panelcal.exporters.calib_dir import calib_dir_of, type_directory
 from panelcal.services.held_values import HeldValuesReader
 from panelcal.services.resolve import resolve_run
+from panelcal.services.runs import require_as_recorded
+from panelcal.services.sealed import SealedRows
 from panelcal.services.verify_directory import CalibDirectory, ExpectedRun, verify_directory
 from panelcal.storage import runs as stored
-from panelcal.storage.deployments import Deployment, deployments
+from panelcal.storage.deployments import Deployment, deployments, require_sealed
 from panelcal.storage.store import OpenStore
 
 Place = tuple[str, str]
@@ -62,7 +64,8 @@ def verify_deploy(
     NotFoundError
         There is no such directory, or nothing is known of the experiment.
     IntegrityError
-        A payload that a file has to be compared with is missing or damaged.
+        A payload that a file has to be compared with is missing or damaged, or a
+        row of the record is not as it was recorded.
     """
     if not root.is_dir():
         msg = f"{printable(root)} is not a directory"
@@ -70,6 +73,7 @@ def verify_deploy(
     with store.database.reading() as connection:
         reader = HeldValuesReader(store, connection)
         runs = _by_place(stored.runs(connection))
+        require_sealed(connection)
         recorded = deployments(connection)
         deployed = {(one.dataset.experiment, one.source) for one in recorded}
         present = _present(root, reader.detector_type)
@@ -78,8 +82,12 @@ def verify_deploy(
         if experiment is not None:
             _require_known(experiment, {name for name, _ in places | runs.keys()}, root)
             places = {place for place in places if place[0] == experiment}
+        rows = SealedRows(connection)
+        require_as_recorded(run for place in places for run in runs.get(place, ()))
         resolved = {
-            place: [(run, _resolution(connection, store.zone, run)) for run in runs.get(place, ())]
+            place: [
+                (run, _resolution(connection, store.zone, run, rows)) for run in runs.get(place, ())
+            ]
             for place in places
         }
     last = _last_deployments(recorded)
@@ -159,11 +167,15 @@ def _require_known(experiment: str, known: Iterable[str], root: Path) -> None:
         raise NotFoundError(msg, f"did you mean {', '.join(near)}?" if near else None)
 
 
-def _resolution(connection: Connection, zone: ZoneInfo, run: Run) -> Resolution | None:
+def _resolution(
+    connection: Connection, zone: ZoneInfo, run: Run, rows: SealedRows
+) -> Resolution | None:
     try:
-        return resolve_run(connection, zone, run, None, "strict", None)
+        resolution = resolve_run(connection, zone, run, None, "strict", None)
     except (NotFoundError, InvalidInputError):
         return None
+    rows.require(resolution)
+    return resolution
 
 
 def _directories(

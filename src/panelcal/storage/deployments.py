@@ -11,6 +11,9 @@ from sqlalchemy import Connection, Row, insert, select
 from panelcal.domain.moments import moment_of, to_microseconds
 from panelcal.domain.resolution import Resolution
 from panelcal.domain.runs import Dataset
+from panelcal.domain.seal import deployment_seal
+from panelcal.storage.sealed_ledger import set_seals
+from panelcal.storage.seals import broken_deployments, sealed_sets
 from panelcal.storage.tables import (
     ConstantSetPayloadRow,
     ConstantSetRow,
@@ -92,10 +95,17 @@ def deployed_contents(
     ----------
     experiment : str or None
         Only for this one.
+
+    Raises
+    ------
+    IntegrityError
+        A row is not as it was recorded: files cannot be told by it.
     """
+    require_sealed(connection, experiment)
     query = (
         select(
             DeploymentRow.id,
+            DeploymentPanelRow.constant_set_id,
             DeploymentRow.file_digest,
             DeploymentRow.number_format,
             DeploymentRow.path,
@@ -117,8 +127,12 @@ def deployed_contents(
     )
     if experiment is not None:
         query = query.where(DeploymentRow.experiment == experiment)
+    rows = connection.execute(query).all()
+    for one in sealed_sets(connection, {row.constant_set_id for row in rows}).values():
+        if one.broken is not None:
+            raise one.broken.refusal()
     found: dict[str, DeployedContent] = {}
-    for _, group in groupby(connection.execute(query), attrgetter("id")):
+    for _, group in groupby(rows, attrgetter("id")):
         panels = list(group)
         first = panels[0]
         found[first.file_digest] = DeployedContent(
@@ -129,6 +143,23 @@ def deployed_contents(
             path=first.path,
         )
     return found
+
+
+def require_sealed(connection: Connection, experiment: str | None = None) -> None:
+    """Refuse deployments that are not as they were recorded.
+
+    Parameters
+    ----------
+    experiment : str or None
+        Only look at its own.
+
+    Raises
+    ------
+    IntegrityError
+        It names the row.
+    """
+    for broken in broken_deployments(connection, experiment):
+        raise broken.refusal()
 
 
 _SELECT = select(DeploymentRow.__table__, KindRow.name.label("kind")).join(
@@ -153,23 +184,28 @@ def _deployment(row: Row[Any]) -> Deployment:
 def add_deployment(connection: Connection, deployment: Deployment, resolution: Resolution) -> None:
     """Record a file that was written, with the constant set of every panel."""
     kind_id = connection.scalar(select(KindRow.id).where(KindRow.name == deployment.kind))
+    facts = {
+        "experiment": deployment.dataset.experiment,
+        "run": deployment.dataset.run,
+        "source": deployment.source,
+        "kind": deployment.kind,
+        "path": deployment.path,
+        "file_digest": deployment.file_digest,
+        "number_format": deployment.number_format,
+        "token": deployment.token,
+        "detector_id": resolution.detector,
+        "at_us": None if resolution.at is None else to_microseconds(resolution.at),
+        "policy": resolution.policy,
+        "deployed_at_us": to_microseconds(deployment.deployed_at),
+        "deployed_by": deployment.deployed_by,
+    }
+    sets = set_seals(connection, {panel.constant_set_id for panel in resolution.panels})
+    parts = [(one.index, one.panel, sets[one.constant_set_id]) for one in resolution.panels]
+    seal = deployment_seal(facts.values(), parts)
+    del facts["kind"]
     deployment_id: int = connection.execute(
         insert(DeploymentRow)
-        .values(
-            experiment=deployment.dataset.experiment,
-            run=deployment.dataset.run,
-            source=deployment.source,
-            kind_id=kind_id,
-            path=deployment.path,
-            file_digest=deployment.file_digest,
-            number_format=deployment.number_format,
-            token=deployment.token,
-            detector_id=resolution.detector,
-            at_us=None if resolution.at is None else to_microseconds(resolution.at),
-            policy=resolution.policy,
-            deployed_at_us=to_microseconds(deployment.deployed_at),
-            deployed_by=deployment.deployed_by,
-        )
+        .values(**facts, kind_id=kind_id, seal=seal)
         .returning(DeploymentRow.id)
     ).scalar_one()
     connection.execute(

@@ -1,8 +1,8 @@
 """Panels and the ledger of their assignments."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from panelcal.domain.kinds import DetectorType
 from panelcal.domain.moments import from_microseconds, moment_of, to_microseconds
 from panelcal.domain.validity import Assignment
 from panelcal.storage.reader import rows_of
+from panelcal.storage.sealed_ledger import NewRow, seals_for
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -51,6 +52,28 @@ class Panel:
     serial: str
 
 
+@dataclass(frozen=True, slots=True)
+class NewAssignment:
+    """A row to be appended to the ledger.
+
+    Parameters
+    ----------
+    panel : Panel
+        The panel, registered.
+    valid_from : datetime or None
+        First moment, UTC; None is *the beginning*.
+    constant_set_id : int or None
+        Row number of what it uses; None is a withdrawal.
+    reason : str
+        Why.
+    """
+
+    panel: Panel
+    valid_from: datetime | None
+    constant_set_id: int | None
+    reason: str
+
+
 def panels(source: "Readable", serial: str | None = None) -> list[Panel]:
     """Return registered panels by id; those of one serial, if given."""
     where = "" if serial is None else " WHERE serial = :serial"
@@ -65,30 +88,38 @@ def find_panel(source: "Readable", panel: PanelId | SegmentId) -> Panel | None:
     return Panel(*found[0]) if found else None
 
 
-def register_panel(
-    connection: "Connection", detector_type: DetectorType, panel: PanelId | SegmentId
-) -> Panel:
-    """Return a panel, registering it if it is new."""
-    from sqlalchemy import insert
+def register_panels(
+    connection: "Connection", detector_type: DetectorType, ids: Iterable[PanelId | SegmentId]
+) -> dict[str, Panel]:
+    """Return panels by id, registering those that are new."""
+    from sqlalchemy import insert, select
 
     from panelcal.storage.tables import PanelRow
 
-    found = find_panel(connection, panel)
-    if found is not None:
-        return found
-    module_version, firmware, serial = panel.fields()
-    panel_id: int = connection.execute(
-        insert(PanelRow)
-        .values(
-            detector_type_id=detector_type.id,
-            name=str(panel),
-            module_version=module_version,
-            firmware=firmware,
-            serial=serial,
+    named = {str(one): one for one in ids}
+    query = select(PanelRow.name, PanelRow.id, PanelRow.serial).where(PanelRow.name.in_(named))
+    known = {row.name: Panel(row.id, row.name, row.serial) for row in connection.execute(query)}
+    missing = [name for name in named if name not in known]
+    if missing:
+        connection.execute(
+            insert(PanelRow),
+            [_panel_row(detector_type, name, named[name].fields()) for name in missing],
         )
-        .returning(PanelRow.id)
-    ).scalar_one()
-    return Panel(panel_id, str(panel), serial)
+        known = {row.name: Panel(row.id, row.name, row.serial) for row in connection.execute(query)}
+    return known
+
+
+def _panel_row(
+    detector_type: DetectorType, name: str, fields: tuple[str, str, str]
+) -> dict[str, str | int]:
+    module_version, firmware, serial = fields
+    return {
+        "detector_type_id": detector_type.id,
+        "name": name,
+        "module_version": module_version,
+        "firmware": firmware,
+        "serial": serial,
+    }
 
 
 def history(
@@ -136,31 +167,30 @@ def history(
     return dict(rows)
 
 
-def add_assignment(
-    connection: "Connection",
-    panel: Panel,
-    valid_from: datetime | None,
-    constant_set_id: int | None,
-    *,
-    now: datetime,
-    user: str,
-    reason: str,
-) -> int:
-    """Append a row to the ledger and return its number; None is a withdrawal."""
+def add_assignments(
+    connection: "Connection", new: Sequence[NewAssignment], *, now: datetime, user: str
+) -> list[int]:
+    """Append rows to the ledger and return their numbers, in order."""
     from sqlalchemy import insert
 
     from panelcal.storage.tables import AssignmentRow
 
-    row_id: int = connection.execute(
-        insert(AssignmentRow)
-        .values(
-            panel_id=panel.id,
-            valid_from_us=to_microseconds(valid_from),
-            constant_set_id=constant_set_id,
+    if not new:
+        return []
+    rows = [
+        NewRow(
+            panel_id=one.panel.id,
+            valid_from_us=to_microseconds(one.valid_from),
+            constant_set_id=one.constant_set_id,
             recorded_at_us=to_microseconds(now),
             recorded_by=user,
-            reason=reason,
+            reason=one.reason,
         )
-        .returning(AssignmentRow.id)
-    ).scalar_one()
-    return row_id
+        for one in new
+    ]
+    seals = seals_for(connection, rows)
+    found = connection.scalars(
+        insert(AssignmentRow).returning(AssignmentRow.id, sort_by_parameter_order=True),
+        [asdict(row) | {"seal": seal} for row, seal in zip(rows, seals, strict=True)],
+    )
+    return list(found)

@@ -1,7 +1,10 @@
 """Make, upgrade, downgrade and check databases. The one caller of alembic."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -9,11 +12,29 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import URL
+from sqlalchemy import URL, create_engine, text
 
 from panelcal.errors import ConflictError, InvalidInputError, SchemaError
 from panelcal.storage.database import Database
 from panelcal.storage.tables import Base
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaObject:
+    """A table, index, trigger or view, as SQLite describes it.
+
+    Parameters
+    ----------
+    type, name, table : str
+        What it is, its name, and the table it belongs to.
+    sql : str or None
+        The statement that made it; None where SQLite made it itself.
+    """
+
+    type: str
+    name: str
+    table: str
+    sql: str | None
 
 
 def create_database(path: Path) -> None:
@@ -42,10 +63,18 @@ def fill_database(url: URL) -> None:
     """
     with Database(url) as database:
         found = database.schema_revision()
-        if found is not None:
+        # What a call that was killed before the settings left is as good as empty.
+        if found is not None and not _is_without_settings(database):
             msg = f"{database.name} already has panelcal schema {found}"
             raise ConflictError(msg, "name an empty database, or copy that store's panelcal.toml")
         upgrade(database)
+
+
+def _is_without_settings(database: Database) -> bool:
+    try:
+        return not database.reader.rows("SELECT 1 FROM store", {})
+    except SchemaError:
+        return False
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
@@ -66,9 +95,59 @@ def revisions() -> list[str]:
 
 def differences(database: Database) -> list[str]:
     """Return how the database's tables differ from the models, in words."""
+    return [one.says for one in table_differences(database)]
+
+
+@dataclass(frozen=True, slots=True)
+class TableDifference:
+    """One way in which a table differs from the models.
+
+    Parameters
+    ----------
+    table : str
+        Its name.
+    is_extra : bool
+        The models know of no such table.
+    says : str
+        What alembic says of it.
+    """
+
+    table: str
+    is_extra: bool
+    says: str
+
+
+def table_differences(database: Database) -> list[TableDifference]:
+    """Return how the database's tables differ from the models."""
     with database.reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        return [str(difference) for difference in compare_metadata(context, Base.metadata)]
+        found = compare_metadata(context, Base.metadata)
+    return [TableDifference(_table_of(one), one[0] == "remove_table", str(one)) for one in found]
+
+
+def _table_of(difference: Any) -> str:
+    """Return the table that one of alembic's differences is about."""
+    first = difference[0] if isinstance(difference, list) else difference
+    what = first[1]
+    # Of a column alembic names schema and table; of everything else it gives the object.
+    if what is None or isinstance(what, str):
+        return str(first[2])
+    return str(getattr(what, "table", what).name)
+
+
+@cache
+def expected_objects() -> tuple[SchemaObject, ...]:
+    """Return everything that the migrations make, from a throw-away database in memory."""
+    config = _config()
+    engine = create_engine("sqlite://")
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            found = connection.execute(text("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+            return tuple(SchemaObject(*row) for row in found)
+    finally:
+        engine.dispose()
 
 
 def _run(step: Callable[[Config, str], None], database: Database, revision: str) -> None:
@@ -78,6 +157,10 @@ def _run(step: Callable[[Config, str], None], database: Database, revision: str)
         msg = f"there is no schema revision {revision!r}"
         raise InvalidInputError(msg, f"known: {', '.join(known)}")
     found = database.schema_revision()
+    if found is None:
+        database.require_own_or_empty()
+    else:
+        database.require_revision(found)
     if found is not None and found not in known:
         msg = f"{database.name} has schema {found}, which this panelcal does not know"
         raise SchemaError(msg, "pip install --upgrade panelcal")

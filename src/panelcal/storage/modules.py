@@ -1,6 +1,6 @@
 """Modules and their constant sets in the database."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from panelcal.domain.kinds import PAYLOAD_DTYPE, DetectorType
 from panelcal.domain.moments import moment_of, to_microseconds
 from panelcal.domain.runs import nearest_names
+from panelcal.domain.seal import constant_set_seal
 from panelcal.domain.text import excerpt
 from panelcal.errors import NotFoundError
 from panelcal.storage.reader import rows_of
@@ -55,6 +56,26 @@ class ConstantSet:
     delivered_from: str
     recorded_at: datetime
     recorded_by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewConstantSet:
+    """A delivery to be recorded.
+
+    Parameters
+    ----------
+    module : str
+        Its module.
+    digests : mapping of str to str
+        Digest of the payload of each kind.
+    delivered_from, reason : str
+        Where the files were; why it is recorded.
+    """
+
+    module: str
+    digests: Mapping[str, str]
+    delivered_from: str
     reason: str
 
 
@@ -118,60 +139,108 @@ def find_constant_set(
     raise NotFoundError(msg, f"panelcal module show {module}")
 
 
-def add_constant_set(
+def add_constant_sets(
     connection: "Connection",
     detector_type: DetectorType,
-    module: str,
-    digests: Mapping[str, str],
+    new: Sequence[NewConstantSet],
     *,
-    delivered_from: str,
     now: datetime,
     user: str,
-    reason: str,
-) -> ConstantSet:
-    """Record a delivery as the next revision of its module.
+) -> list[ConstantSet]:
+    """Record deliveries, each as the next revision of its module; return them in order.
 
-    Parameters
-    ----------
-    digests : mapping of str to str
-        Digest of the payload of each kind; the payloads are stored already.
+    The payloads are stored already.
     """
-    from sqlalchemy import func, insert, select
-
-    from panelcal.storage.tables import ConstantSetRow, ModuleRow
-
-    module_id = connection.scalar(select(ModuleRow.id).where(ModuleRow.name == module))
-    if module_id is None:
-        module_id = connection.execute(
-            insert(ModuleRow)
-            .values(detector_type_id=detector_type.id, name=module)
-            .returning(ModuleRow.id)
-        ).scalar_one()
-    latest = connection.scalar(
-        select(func.max(ConstantSetRow.revision)).where(ConstantSetRow.module_id == module_id)
-    )
-    revision = (latest or 0) + 1
-    set_id: int = connection.execute(
-        insert(ConstantSetRow)
-        .values(
-            module_id=module_id,
-            revision=revision,
-            delivered_from=delivered_from,
-            recorded_at_us=to_microseconds(now),
-            recorded_by=user,
-            reason=reason,
+    if not new:
+        return []
+    module_ids = _register_modules(connection, detector_type, {one.module for one in new})
+    revisions = _latest_revisions(connection, module_ids.values())
+    numbered = []
+    for one in new:
+        module_id = module_ids[one.module]
+        revisions[module_id] += 1
+        numbered.append((module_id, revisions[module_id], one))
+    ids = _insert_sets(connection, detector_type, numbered, now, user)
+    _add_payloads(connection, detector_type, dict(zip(ids, new, strict=True)))
+    return [
+        ConstantSet(
+            set_id, one.module, revision, one.digests, one.delivered_from, now, user, one.reason
         )
-        .returning(ConstantSetRow.id)
-    ).scalar_one()
-    _add_payloads(connection, detector_type, set_id, digests)
-    return ConstantSet(set_id, module, revision, dict(digests), delivered_from, now, user, reason)
+        for set_id, (_, revision, one) in zip(ids, numbered, strict=True)
+    ]
+
+
+def _register_modules(
+    connection: "Connection", detector_type: DetectorType, names: Collection[str]
+) -> dict[str, int]:
+    """Return the row numbers of modules by name; those that are new are added."""
+    from sqlalchemy import insert, select
+
+    from panelcal.storage.tables import ModuleRow
+
+    known = select(ModuleRow.name, ModuleRow.id).where(ModuleRow.name.in_(names))
+    ids = {row.name: row.id for row in connection.execute(known)}
+    missing = sorted(set(names) - ids.keys())
+    if missing:
+        rows = [{"detector_type_id": detector_type.id, "name": name} for name in missing]
+        connection.execute(insert(ModuleRow), rows)
+        ids = {row.name: row.id for row in connection.execute(known)}
+    return ids
+
+
+def _latest_revisions(connection: "Connection", module_ids: Collection[int]) -> dict[int, int]:
+    """Return the latest revision of modules by row number, 0 for those without any."""
+    from sqlalchemy import func, select
+
+    from panelcal.storage.tables import ConstantSetRow
+
+    found = connection.execute(
+        select(ConstantSetRow.module_id, func.max(ConstantSetRow.revision))
+        .where(ConstantSetRow.module_id.in_(module_ids))
+        .group_by(ConstantSetRow.module_id)
+    )
+    return dict.fromkeys(module_ids, 0) | {row[0]: row[1] for row in found}
+
+
+def _insert_sets(
+    connection: "Connection",
+    detector_type: DetectorType,
+    numbered: Sequence[tuple[int, int, NewConstantSet]],
+    now: datetime,
+    user: str,
+) -> Sequence[int]:
+    from sqlalchemy import insert
+
+    from panelcal.storage.tables import ConstantSetRow
+
+    return connection.scalars(
+        insert(ConstantSetRow).returning(ConstantSetRow.id, sort_by_parameter_order=True),
+        [
+            {
+                "module_id": module_id,
+                "revision": revision,
+                "delivered_from": one.delivered_from,
+                "recorded_at_us": to_microseconds(now),
+                "recorded_by": user,
+                "reason": one.reason,
+                "seal": constant_set_seal(
+                    detector_type=detector_type.name,
+                    module=one.module,
+                    revision=revision,
+                    digests={kind.name: one.digests[kind.name] for kind in detector_type.kinds},
+                    delivered_from=one.delivered_from,
+                    recorded_at_us=to_microseconds(now),
+                    recorded_by=user,
+                    reason=one.reason,
+                ),
+            }
+            for module_id, revision, one in numbered
+        ],
+    ).all()
 
 
 def _add_payloads(
-    connection: "Connection",
-    detector_type: DetectorType,
-    set_id: int,
-    digests: Mapping[str, str],
+    connection: "Connection", detector_type: DetectorType, sets: Mapping[int, NewConstantSet]
 ) -> None:
     from sqlalchemy import insert, select
 
@@ -180,27 +249,26 @@ def _add_payloads(
     kinds = connection.execute(
         select(KindRow.id, KindRow.name).where(KindRow.detector_type_id == detector_type.id)
     ).all()
+    digests = {digest for one in sets.values() for digest in one.digests.values()}
     known: Sequence[str] = connection.scalars(
-        select(PayloadRow.digest).where(PayloadRow.digest.in_(digests.values()))
+        select(PayloadRow.digest).where(PayloadRow.digest.in_(digests))
     ).all()
-    shape = ",".join(map(str, detector_type.payload_shape))
-    for digest in sorted(set(digests.values()) - set(known)):
-        connection.execute(
-            insert(PayloadRow).values(
-                digest=digest,
-                dtype=PAYLOAD_DTYPE,
-                shape=shape,
-                byte_count=detector_type.payload_bytes,
-            )
-        )
+    payloads = [
+        {
+            "digest": digest,
+            "dtype": PAYLOAD_DTYPE,
+            "shape": ",".join(map(str, detector_type.payload_shape)),
+            "byte_count": detector_type.payload_bytes,
+        }
+        for digest in sorted(digests - set(known))
+    ]
+    if payloads:
+        connection.execute(insert(PayloadRow), payloads)
     connection.execute(
         insert(ConstantSetPayloadRow),
         [
-            {
-                "constant_set_id": set_id,
-                "kind_id": kind.id,
-                "digest": digests[kind.name],
-            }
+            {"constant_set_id": set_id, "kind_id": kind.id, "digest": one.digests[kind.name]}
+            for set_id, one in sets.items()
             for kind in kinds
         ],
     )

@@ -1,14 +1,16 @@
 """A batch of payloads: written under temporary names, published together or not at all."""
 
 import json
+import os
 from collections import deque
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from panelcal.domain.digest import digest_of
 from panelcal.domain.kinds import PAYLOAD_DTYPE
-from panelcal.errors import IntegrityError
+from panelcal.errors import ConflictError, IntegrityError
 from panelcal.storage.payload_files import aligned_empty, sync_directory, write_durably
 from panelcal.storage.payload_layout import DESCRIPTION_NAME, chunk_path, description
 from panelcal.storage.payload_reading import StoredPayload, checksum_of
@@ -26,6 +28,9 @@ WRITERS = 3
 
 MAX_IN_FLIGHT = 5
 """Payloads handed over and not yet written: what a batch holds in memory at most."""
+
+ASIDE_NAME = "damaged"
+"""Where a damaged payload is put when another takes its place."""
 
 
 Payload: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
@@ -47,6 +52,8 @@ class PayloadBatch:
     ----------
     pending : set of str
         Digests of what was added and was not stored before.
+    moved_aside : dict of str to Path
+        Where damaged payloads are that were replaced, by digest.
     """
 
     def __init__(self, store: "PayloadStore", staging: Path) -> None:
@@ -55,7 +62,10 @@ class PayloadBatch:
         self._in_flight: deque[_Submitted] = deque()
         self._spare: list[Payload] = []
         self._writers: ThreadPoolExecutor | None = None
+        self._relied: set[str] = set()
+        self._replacing: set[str] = set()
         self.pending: set[str] = set()
+        self.moved_aside: dict[str, Path] = {}
 
     def add(self, array: "np.ndarray[Any, Any]") -> str:
         """Write an array under a temporary name, unless it is already stored.
@@ -106,6 +116,26 @@ class PayloadBatch:
         """
         return self._start(array, is_given_up=True)
 
+    def replace(self, array: "np.ndarray[Any, Any]") -> str:
+        """Do what `add` does, but to take the place of a damaged payload.
+
+        When the batch is published, what is stored under the digest is moved aside.
+
+        Returns
+        -------
+        str
+            Its digest.
+
+        Raises
+        ------
+        IntegrityError, OSError, TypeError
+            As `add`.
+        """
+        digest = self._start(array, is_given_up=False, is_stored=False)
+        self.settle()
+        self._replacing.add(digest)
+        return digest
+
     def memory(self, shape: tuple[int, ...]) -> "Payload":
         """Return an array to be filled and submitted.
 
@@ -129,7 +159,9 @@ class PayloadBatch:
         while self._in_flight:
             self._settle_oldest()
 
-    def _start(self, array: "np.ndarray[Any, Any]", *, is_given_up: bool) -> str:
+    def _start(
+        self, array: "np.ndarray[Any, Any]", *, is_given_up: bool, is_stored: bool | None = None
+    ) -> str:
         if array.dtype.name != PAYLOAD_DTYPE:
             msg = f"payloads are {PAYLOAD_DTYPE}, not {array.dtype}"
             raise TypeError(msg)
@@ -142,7 +174,8 @@ class PayloadBatch:
         while len(self._in_flight) >= MAX_IN_FLIGHT:
             self._settle_oldest()
         writers = self._started_writers()
-        if self._store.has(digest):
+        if self._store.has(digest) if is_stored is None else is_stored:
+            self._relied.add(digest)
             # A new row is going to rely on it; a checksum says only that it is as
             # it was written. The array that was hashed just now is the better witness.
             work = writers.submit(self._store.find(digest).require, little)
@@ -176,13 +209,23 @@ class PayloadBatch:
         IntegrityError, OSError
             As `settle`; or a payload cannot be moved, or the one that another
             process has stored meanwhile is damaged.
+        ConflictError
+            A payload that was stored when it was added has been removed since.
         """
         self.settle()
+        for digest in sorted(self._relied):
+            # It had no row yet, and somebody collected garbage. No writer runs beside
+            # this one now: what is here stays.
+            if not self._store.has(digest):
+                msg = f"payload {digest} was removed meanwhile, as one that no row named"
+                raise ConflictError(msg, "try again; nothing was recorded")
         folders = set()
         for digest in sorted(self.pending):
             target = self._store.path_of(digest)
             target.parent.mkdir(exist_ok=True)
             folders.add(target.parent)
+            if digest in self._replacing:
+                self._move_aside(digest, target)
             try:
                 (self._staging / digest).rename(target)
             except OSError:
@@ -195,6 +238,18 @@ class PayloadBatch:
             sync_directory(folder)
         sync_directory(self._store.root)
         self.pending.clear()
+
+    def _move_aside(self, digest: str, target: Path) -> None:
+        """Make room for a payload: what has its name gets another one."""
+        if not os.path.lexists(target):
+            return
+        folder = self._store.root / ASIDE_NAME
+        folder.mkdir(exist_ok=True)
+        names = (folder / f"{digest}.{number}" for number in count(1))
+        aside = next(path for path in names if not os.path.lexists(path))
+        target.rename(aside)
+        sync_directory(folder)
+        self.moved_aside[digest] = aside
 
     def discard(self) -> None:
         """Remove what was not published, after what is being written right now."""

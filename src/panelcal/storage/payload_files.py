@@ -10,6 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from panelcal.named_errors import naming
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -39,7 +41,8 @@ def opened(path: Path) -> Iterator[tuple[int, int]]:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
-        yield handle, found.st_size
+        with naming(path):
+            yield handle, found.st_size
     finally:
         os.close(handle)
 
@@ -133,10 +136,12 @@ def write_durably(contents: "Mapping[Path, memoryview | bytes]") -> None:
     with ExitStack() as stack:
         # All are written before the first is waited for: the disk has less to do.
         files = [stack.enter_context(path.open("xb", buffering=0)) for path in contents]
-        for file, content in zip(files, contents.values(), strict=True):
-            _write(file.fileno(), memoryview(content).cast("B"))
-        for file in files:
-            os.fsync(file.fileno())
+        for file, (path, content) in zip(files, contents.items(), strict=True):
+            with naming(path):
+                _write(file.fileno(), memoryview(content).cast("B"))
+        for file, path in zip(files, contents, strict=True):
+            with naming(path):
+                os.fsync(file.fileno())
 
 
 def _write(handle: int, content: memoryview) -> None:
@@ -169,6 +174,7 @@ def sync_directory(path: Path) -> None:
     """Wait until the disk has the names in a directory."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with naming(path):
+            os.fsync(handle)
     finally:
         os.close(handle)

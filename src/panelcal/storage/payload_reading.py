@@ -107,6 +107,22 @@ class StoredPayload:
             found = self._checksum(handle, passing_blocks(self._layout.size))
         self._require_checksum(found)
 
+    def require_size(self) -> None:
+        """Refuse unless the file of the values is there and as long as they are.
+
+        No value is read. Where zarr laid the array out its files have no size of
+        their own, and only `audit` finds out more.
+
+        Raises
+        ------
+        IntegrityError, PermissionError
+            As `read`.
+        """
+        if self._layout.checksum is None:
+            return
+        with _told_as_damage(self._path), self._opened_chunk():
+            pass
+
     def audit(self) -> "np.ndarray[Any, Any]":
         """Return the values, verified by SHA-256.
 

@@ -87,6 +87,9 @@ class PayloadStore:
         """
         return self.find(digest).audit()
 
+    def close(self) -> None:
+        """End the use of the payloads; those of a store stay where they are."""
+
     @contextmanager
     def batch(self) -> Iterator[PayloadBatch]:
         """Collect payloads that are to appear together, or not at all.

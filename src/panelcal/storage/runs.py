@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from panelcal.domain.moments import moment_of, to_microseconds
 from panelcal.domain.runs import Dataset, Run
+from panelcal.domain.seal import broken_run, run_seal
 from panelcal.storage.reader import rows_of
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from panelcal.storage.reader import Readable
 
 _RUNS = """
-SELECT row.experiment, row.run, row.source, row.begin_us, row.detector_id, row.modules,
-       row.note, row.recorded_at_us, row.recorded_by
+SELECT row.id, row.experiment, row.run, row.source, row.begin_us, row.detector_id, row.modules,
+       row.note, row.recorded_at_us, row.recorded_by, row.seal
 FROM run AS row
 """
 
@@ -68,7 +69,9 @@ def _runs(rows: Sequence[Sequence[Any]]) -> list[Run]:
             note=note,
             recorded_at=moment_of(recorded_at_us),
             recorded_by=recorded_by,
+            broken=broken_run(row_id, values, seal),
         )
+        for row_id, *values, seal in rows
         for (
             experiment,
             run,
@@ -79,7 +82,7 @@ def _runs(rows: Sequence[Sequence[Any]]) -> list[Run]:
             note,
             recorded_at_us,
             recorded_by,
-        ) in rows
+        ) in (values,)
     ]
     return sorted(found, key=lambda run: (run.dataset, run.source, run.recorded_at))
 
@@ -97,16 +100,15 @@ def add_run(connection: "Connection", run: Run) -> None:
 
     from panelcal.storage.tables import RunRow
 
-    connection.execute(
-        insert(RunRow).values(
-            experiment=run.dataset.experiment,
-            run=run.dataset.run,
-            source=run.source,
-            begin_us=None if run.begin is None else to_microseconds(run.begin),
-            detector_id=run.detector_id,
-            modules=" ".join(run.modules),
-            note=run.note,
-            recorded_at_us=to_microseconds(run.recorded_at),
-            recorded_by=run.recorded_by,
-        )
-    )
+    values = {
+        "experiment": run.dataset.experiment,
+        "run": run.dataset.run,
+        "source": run.source,
+        "begin_us": None if run.begin is None else to_microseconds(run.begin),
+        "detector_id": run.detector_id,
+        "modules": " ".join(run.modules),
+        "note": run.note,
+        "recorded_at_us": to_microseconds(run.recorded_at),
+        "recorded_by": run.recorded_by,
+    }
+    connection.execute(insert(RunRow).values(**values, seal=run_seal(values.values())))

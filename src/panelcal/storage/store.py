@@ -1,26 +1,38 @@
 """A store: a directory with a database and payloads."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from panelcal.config import FILE_NAME as SETTINGS_NAME
 from panelcal.config import Settings, read_settings, settings_text
 from panelcal.domain.moments import time_zone, to_microseconds
-from panelcal.errors import ConflictError, NotFoundError, SchemaError
+from panelcal.domain.seal import BrokenSeal, said, store_seal
+from panelcal.domain.text import excerpt
+from panelcal.errors import (
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    SchemaError,
+)
+from panelcal.storage.bundle_manifest import MANIFEST_NAME
 from panelcal.storage.database import Database, parse_database_url
 from panelcal.storage.payloads import PayloadStore
-from panelcal.temporary import remove_tree
+from panelcal.temporary import remove_abandoned, temporary_directory
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
 DATABASE_NAME = "panelcal.db"
 PAYLOADS_NAME = "payloads"
+_BUILDING = ".panelcal-"
+
+_SETTINGS = "SELECT id, time_zone, created_at_us, seal FROM store"
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,7 @@ class OpenStore(AbstractContextManager["OpenStore"]):
     Parameters
     ----------
     directory : Path
-        Where it is.
+        Where it is; of a bundle, its directory or zip file.
     database : Database
         Rows.
     payloads : PayloadStore
@@ -48,8 +60,9 @@ class OpenStore(AbstractContextManager["OpenStore"]):
         self.close()
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, and remove what was taken out of a bundle."""
         self.database.close()
+        self.payloads.close()
 
 
 def open_database(directory: Path) -> Database:
@@ -59,7 +72,12 @@ def open_database(directory: Path) -> Database:
     ------
     NotFoundError
         There is no store in the directory, or no directory.
+    InvalidInputError
+        It is a bundle, which is not migrated.
     """
+    if is_bundle(directory):
+        msg = f"{directory} is a bundle: its database is never migrated"
+        raise InvalidInputError(msg, "have it made again from a store that was upgraded")
     if not directory.is_dir():
         msg = f"there is no store in {directory}"
         raise NotFoundError(msg, f"panelcal init {directory}")
@@ -77,7 +95,7 @@ def open_database(directory: Path) -> Database:
 
 
 def open_store(directory: Path) -> OpenStore:
-    """Open a store.
+    """Open a store, or a bundle, of which nothing is ever changed.
 
     Raises
     ------
@@ -85,19 +103,71 @@ def open_store(directory: Path) -> OpenStore:
         There is no store in the directory.
     SchemaError
         Its database is older or newer than this panelcal.
+    InvalidInputError
+        It is a file, and no bundle.
+    IntegrityError
+        It is a bundle, and damaged.
     """
+    if is_bundle(directory):
+        return _open_bundle(directory)
     database = open_database(directory)
     try:
         database.require_current_schema(directory)
-        found = database.reader.rows("SELECT time_zone FROM store", {})
-        if not found:
+        zone = _zone_of(database)
+        if zone is None:
             msg = f"{database.name} was emptied: it has lost its store settings"
             raise SchemaError(msg, f"panelcal --store {directory} db upgrade --time-zone Z")
     except BaseException:
         database.close()
         raise
     payloads = PayloadStore(directory / PAYLOADS_NAME)
-    return OpenStore(directory, database, payloads, time_zone(found[0][0]))
+    return OpenStore(directory, database, payloads, zone)
+
+
+def _zone_of(database: Database) -> ZoneInfo | None:
+    """Return the time zone of stamps, None if the settings were lost.
+
+    Raises
+    ------
+    IntegrityError
+        The settings are not as they were recorded.
+    """
+    for row_id, zone, created_at_us, seal in database.reader.rows(_SETTINGS, {}):
+        if seal != store_seal(zone, created_at_us):
+            told = {"time_zone": zone, "created_at_us": created_at_us}
+            raise BrokenSeal("store", str(row_id), said(told)).refusal()
+        return time_zone(zone)
+    return None
+
+
+def _open_bundle(path: Path) -> OpenStore:
+    from panelcal.storage.bundle import read_bundle
+    from panelcal.storage.bundle_payloads import lay_out
+
+    bundle = read_bundle(path)
+    laid_out = lay_out(bundle)
+    database = Database(laid_out.database, path)
+    try:
+        try:
+            database.require_current_schema(path)
+        except SchemaError as error:
+            made_by = bundle.manifest.made_by
+            hint = f"use {excerpt(made_by)}, which made it, or have it made again by this panelcal"
+            raise SchemaError(error.message, hint) from error
+        zone = _zone_of(database)
+        if zone is None:
+            msg = f"{path} has lost its store settings"
+            raise IntegrityError(msg, "get the bundle again")
+    except BaseException:
+        database.close()
+        laid_out.payloads.close()
+        raise
+    return OpenStore(path, database, laid_out.payloads, zone)
+
+
+def is_bundle(path: Path) -> bool:
+    """Say whether a path is to be opened as a bundle, and not as a store that is written to."""
+    return path.is_file() or (path / MANIFEST_NAME).is_file()
 
 
 def create_store(
@@ -128,11 +198,47 @@ def create_store(
     """
     from panelcal.storage import migrate
 
+    with building_store(directory) as building:
+        if database_url is None:
+            migrate.create_database(building / DATABASE_NAME)
+            location: Path | URL = building / DATABASE_NAME
+        else:
+            location = parse_database_url(database_url)
+            name_database(building, database_url)
+            migrate.fill_database(location)
+        with Database(location) as database:
+            settle(database, zone, now)
+
+
+def name_database(directory: Path, database_url: str) -> None:
+    """Write the settings of a store whose rows are in a PostgreSQL database."""
+    text = settings_text(Settings(database_url))
+    (directory / SETTINGS_NAME).write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def building_store(directory: Path) -> Iterator[Path]:
+    """Give a directory to build a store in, and put it in place when it is complete.
+
+    It has an empty directory of payloads. After an error nothing is left of it.
+
+    Parameters
+    ----------
+    directory : Path
+        Where the store is to be, which does not exist or is empty; the parents are made.
+
+    Raises
+    ------
+    ConflictError
+        The directory already holds a store or anything else.
+    """
     directory = directory.resolve()
     if (directory / DATABASE_NAME).exists() or (directory / SETTINGS_NAME).exists():
         msg = f"{directory} already holds a store"
         raise ConflictError(msg, f"panelcal --store {directory} db current")
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+    if directory.is_dir():
+        remove_abandoned(directory, _BUILDING)
+    if directory.exists() and not _is_free(directory):
         msg = f"{directory} is not an empty directory"
         raise ConflictError(msg, "name a directory that does not exist yet")
     # A directory that exists is filled, not replaced: its mode, its owner and
@@ -140,20 +246,9 @@ def create_store(
     is_there = directory.is_dir()
     home = directory if is_there else directory.parent
     home.mkdir(parents=True, exist_ok=True)
-    building = home / f".panelcal-{uuid4().hex}"
-    try:
-        (building / PAYLOADS_NAME).mkdir(parents=True)
-        if database_url is None:
-            migrate.create_database(building / DATABASE_NAME)
-            location: Path | URL = building / DATABASE_NAME
-        else:
-            location = parse_database_url(database_url)
-            (building / SETTINGS_NAME).write_text(
-                settings_text(Settings(database_url)), encoding="utf-8"
-            )
-            migrate.fill_database(location)
-        with Database(location) as database:
-            settle(database, zone, now)
+    with temporary_directory(home, _BUILDING, mode=0o777) as building:
+        (building / PAYLOADS_NAME).mkdir()
+        yield building
         if is_there:
             # The payloads first: only with the rest is the directory a store.
             (building / PAYLOADS_NAME).rename(directory / PAYLOADS_NAME)
@@ -161,8 +256,16 @@ def create_store(
                 path.rename(directory / path.name)
         else:
             building.rename(directory)
-    finally:
-        remove_tree(building)
+
+
+def _is_free(directory: Path) -> bool:
+    """Say whether nothing is in a directory but what a killed call may have put there."""
+    if not directory.is_dir():
+        return False
+    found = list(directory.iterdir())
+    return not found or (
+        found == [directory / PAYLOADS_NAME] and found[0].is_dir() and not any(found[0].iterdir())
+    )
 
 
 def settle(database: Database, zone: ZoneInfo, now: datetime) -> bool:
@@ -182,11 +285,15 @@ def settle(database: Database, zone: ZoneInfo, now: datetime) -> bool:
     """
     from sqlalchemy import text
 
+    at = to_microseconds(now)
     with database.writing() as connection:
         if connection.execute(text("SELECT count(*) FROM store")).scalar():
             return False
         connection.execute(
-            text("INSERT INTO store (id, time_zone, created_at_us) VALUES (1, :zone, :now)"),
-            {"zone": zone.key, "now": to_microseconds(now)},
+            text(
+                "INSERT INTO store (id, time_zone, created_at_us, seal) "
+                "VALUES (1, :zone, :now, :seal)"
+            ),
+            {"zone": zone.key, "now": at, "seal": store_seal(zone.key, at)},
         )
     return True

@@ -6,6 +6,8 @@ Times are microseconds since 1970 UTC in columns that end in ``_us``
 only ever added.
 """
 
+from typing import Annotated
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -32,6 +34,9 @@ NAMING_CONVENTION = {
 PANEL_NAME = String(MAX_NAME).with_variant(String(64), "sqlite")
 PANEL_SERIAL = String(MAX_NAME).with_variant(String(16), "sqlite")
 
+# A row that is inserted by hand without one is found to be without one.
+SEAL = Annotated[str, mapped_column(String(64), server_default="")]
+
 
 class Base(DeclarativeBase):
     """Holds the metadata that all models share."""
@@ -48,6 +53,7 @@ class StoreRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     time_zone: Mapped[str] = mapped_column(String(64))
     created_at_us: Mapped[int] = mapped_column(BigInteger)
+    seal: Mapped[SEAL]
 
 
 class DetectorTypeRow(Base):
@@ -114,6 +120,7 @@ class ConstantSetRow(Base):
     recorded_at_us: Mapped[int] = mapped_column(BigInteger, index=True)
     recorded_by: Mapped[str] = mapped_column(String)
     reason: Mapped[str] = mapped_column(String)
+    seal: Mapped[SEAL]
 
 
 class PayloadRow(Base):
@@ -169,6 +176,7 @@ class AssignmentRow(Base):
     recorded_at_us: Mapped[int] = mapped_column(BigInteger, index=True)
     recorded_by: Mapped[str] = mapped_column(String)
     reason: Mapped[str] = mapped_column(String)
+    seal: Mapped[SEAL]
 
 
 class LatestStartRow(Base):
@@ -208,6 +216,7 @@ class RunRow(Base):
     note: Mapped[str] = mapped_column(String)
     recorded_at_us: Mapped[int] = mapped_column(BigInteger, index=True)
     recorded_by: Mapped[str] = mapped_column(String)
+    seal: Mapped[SEAL]
 
 
 class DeploymentRow(Base):
@@ -230,6 +239,7 @@ class DeploymentRow(Base):
     policy: Mapped[str] = mapped_column(String(16))
     deployed_at_us: Mapped[int] = mapped_column(BigInteger, index=True)
     deployed_by: Mapped[str] = mapped_column(String)
+    seal: Mapped[SEAL]
 
 
 class DeploymentPanelRow(Base):
@@ -257,3 +267,4 @@ class TagRow(Base):
     recorded_at_us: Mapped[int] = mapped_column(BigInteger, index=True)
     recorded_by: Mapped[str] = mapped_column(String)
     reason: Mapped[str] = mapped_column(String)
+    seal: Mapped[SEAL]

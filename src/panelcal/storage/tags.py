@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from panelcal.domain.moments import moment_of, to_microseconds
 from panelcal.domain.runs import nearest_names
+from panelcal.domain.seal import broken_tag, tag_seal
 from panelcal.domain.tags import Tag
 from panelcal.errors import NotFoundError
 from panelcal.storage.reader import rows_of
@@ -14,15 +15,23 @@ if TYPE_CHECKING:
     from panelcal.storage.reader import Readable
 
 _TAGS = """
-SELECT name, as_of_us, recorded_at_us, recorded_by, reason FROM tag ORDER BY recorded_at_us
+SELECT name, as_of_us, recorded_at_us, recorded_by, reason, seal
+FROM tag ORDER BY recorded_at_us
 """
 
 
 def tags(source: "Readable") -> list[Tag]:
     """Return all tags, in the order of recording."""
     return [
-        Tag(name, moment_of(as_of_us), moment_of(recorded_at_us), recorded_by, reason)
-        for name, as_of_us, recorded_at_us, recorded_by, reason in rows_of(source, _TAGS)
+        Tag(
+            name,
+            moment_of(as_of_us),
+            moment_of(recorded_at_us),
+            recorded_by,
+            reason,
+            broken_tag((name, as_of_us, recorded_at_us, recorded_by, reason), seal),
+        )
+        for name, as_of_us, recorded_at_us, recorded_by, reason, seal in rows_of(source, _TAGS)
     ]
 
 
@@ -31,11 +40,16 @@ def find_tag(source: "Readable", name: str) -> Tag:
 
     Raises
     ------
+    IntegrityError
+        Its row is not as it was recorded.
     NotFoundError
         There is none of that name; near misses are named.
     """
     known = {tag.name: tag for tag in tags(source)}
     if name in known:
+        broken = known[name].broken
+        if broken is not None:
+            raise broken.refusal()
         return known[name]
     near = nearest_names(name, known)
     msg = f"there is no tag {name}"
@@ -48,12 +62,11 @@ def add_tag(connection: "Connection", tag: Tag) -> None:
 
     from panelcal.storage.tables import TagRow
 
-    connection.execute(
-        insert(TagRow).values(
-            name=tag.name,
-            as_of_us=to_microseconds(tag.as_of),
-            recorded_at_us=to_microseconds(tag.recorded_at),
-            recorded_by=tag.recorded_by,
-            reason=tag.reason,
-        )
-    )
+    values = {
+        "name": tag.name,
+        "as_of_us": to_microseconds(tag.as_of),
+        "recorded_at_us": to_microseconds(tag.recorded_at),
+        "recorded_by": tag.recorded_by,
+        "reason": tag.reason,
+    }
+    connection.execute(insert(TagRow).values(**values, seal=tag_seal(values.values())))
