@@ -16,7 +16,7 @@ from panelcal.storage.bundle import BLOCK_BYTES, PAYLOADS_NAME
 from panelcal.storage.bundle_manifest import MANIFEST_NAME, Manifest, Member, is_member_name
 from panelcal.storage.payload_files import opened, sync_directory
 from panelcal.storage.payloads import PayloadStore
-from panelcal.temporary import remove_tree
+from panelcal.temporary import remove_tree, temporary_directory
 
 ZIP_SUFFIX = ".zip"
 STAGING_PREFIX = ".panelcal-"
@@ -180,16 +180,12 @@ def appearing(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     except OSError as error:
         msg = f"cannot make {target.parent}: {error.strerror}"
         raise InvalidInputError(msg, "name a place in a directory that can be written") from error
-    suffix = ZIP_SUFFIX if target.suffix == ZIP_SUFFIX else ""
-    making = target.parent / f"{STAGING_PREFIX}{uuid4().hex}{suffix}"
-    try:
+    with temporary_directory(target.parent, STAGING_PREFIX) as scratch:
+        # Under its own name: what it is made as goes by how that ends.
+        making = scratch / target.name
         yield making
         _put_in_place(making, target, overwrite=overwrite)
         sync_directory(target.parent)
-    finally:
-        remove_tree(making)
-        if making.is_file():
-            making.unlink()
 
 
 def require_free(target: Path, *, overwrite: bool) -> None:
@@ -222,7 +218,8 @@ def _put_in_place(making: Path, target: Path, *, overwrite: bool) -> None:
     if not target.is_dir():
         making.rename(target)
         return
-    former = making.with_name(f"{making.name}-former")
+    # Beside it, and not where things go by themselves: whoever is killed now leaves it there.
+    former = target.with_name(f"{target.name}.former-{uuid4().hex}")
     target.rename(former)
     try:
         making.rename(target)
