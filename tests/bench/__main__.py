@@ -26,6 +26,7 @@ from bench import (
 )
 from bench.rows import Row
 from bench.workplace import DEFAULT, FULL, QUICK, Workplace
+from marks import put_between_marks
 
 TOPICS: dict[str, ModuleType] = {
     "resolve": resolve,
@@ -86,7 +87,7 @@ def _tell(
     asked = {key: options.__dict__[key] for key in ("topics", "quick", "full", "rounds")}
     report.write_json(options.json, report.document(rows, facts, asked))
     if options.document:
-        report.put_into(options.document, rows, facts)
+        put_between_marks(options.document, report.markdown(rows, facts))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,7 +1,6 @@
 """The table: on the terminal, as JSON, and in a document."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from rich.table import Table
 from bench.rows import Row
 
 COLUMNS = ("work", "against", "reach", "ratio", "by round", "rounds", "met", "more")
-
-_RESULTS = re.compile(r"(<!-- results: [^>]* -->\n).*?(<!-- end of results -->)", re.DOTALL)
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -90,20 +87,3 @@ def markdown(rows: Sequence[Row], machine: Mapping[str, str]) -> Iterator[str]:
         yield f"| {' | '.join(cells(row))} |"
     yield ""
     yield f"Measured on: {_told(machine)}. {verdict(rows)}."
-
-
-def put_into(path: Path, rows: Sequence[Row], machine: Mapping[str, str]) -> None:
-    """Put the table between the marks of a document.
-
-    Raises
-    ------
-    ValueError
-        The document does not have them once.
-    """
-    old = path.read_text(encoding="utf-8")
-    table = "".join(f"{line}\n" for line in markdown(rows, machine))
-    new, count = _RESULTS.subn(lambda found: f"{found[1]}{table}{found[2]}", old)
-    if count != 1:
-        msg = f"{path} has {count} places for results, not one"
-        raise ValueError(msg)
-    path.write_text(new, encoding="utf-8")

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from bench.__main__ import main
-from bench.report import put_into
+from bench.report import markdown
 from bench.rounds import Contender, Measured, measure
 from bench.rows import Row, Target, compared, worst
+from marks import put_between_marks
 
 TESTS = Path(__file__).parents[1]
 
@@ -150,7 +151,7 @@ def test_results_replace_those_between_the_marks_of_a_document(tmp_path: Path) -
     document = tmp_path / "page.md"
     document.write_text("before\n<!-- results: here -->\nold\n<!-- end of results -->\nafter\n")
     for _ in range(2):
-        put_into(document, [row(Target("<=", 3), 6, 2)], {"cores": "2"})
+        put_between_marks(document, markdown([row(Target("<=", 3), 6, 2)], {"cores": "2"}))
     lines = document.read_text().splitlines()
     assert lines[:2] == ["before", "<!-- results: here -->"]
     assert lines[-2:] == ["<!-- end of results -->", "after"]
@@ -162,7 +163,7 @@ def test_a_document_without_marks_is_left_alone(tmp_path: Path) -> None:
     document = tmp_path / "page.md"
     document.write_text("nothing\n")
     with pytest.raises(ValueError, match="0 places"):
-        put_into(document, [], {})
+        put_between_marks(document, [])
     assert document.read_text() == "nothing\n"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from builders import GainsTree, rows
 from conftest import RunsProgram
-from panelcal.services import import_gains_tree as importing
+from panelcal.storage.modules import add_constant_sets
 
 pytestmark = pytest.mark.sqlite_only
 
@@ -37,7 +37,8 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "rename", move)
-    monkeypatch.setattr(importing, "add_constant_sets", recorded(importing.add_constant_sets))
+    place = "panelcal.services.import_gains_tree.add_constant_sets"
+    monkeypatch.setattr(place, recorded(add_constant_sets))
     return done
 
 
