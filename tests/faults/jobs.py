@@ -28,9 +28,8 @@ class Job:
         Done again it says 0; otherwise that it is done already.
     sqlite_only : bool
         Engines make no difference to it.
-    keeps_unrecorded : bool
-        Done again it keeps, as a file replaced, what it had put in place and not put on
-        record, and tells HISTORY of both.
+    is_of_damaged : bool
+        It begins with a store that fsck finds fault with.
     """
 
     preparation: str
@@ -38,7 +37,7 @@ class Job:
     code: int = 0
     is_repeatable: bool = True
     sqlite_only: bool = False
-    keeps_unrecorded: bool = False
+    is_of_damaged: bool = False
 
 
 def _one(*arguments: str) -> Commands:
@@ -66,6 +65,11 @@ def _init(place: Place) -> list[list[str]]:
 def _init_here(place: Place) -> list[list[str]]:
     url = [] if place.url is None else ["--database-url", place.url]
     return [["init", str(place.directory / "here"), *url]]
+
+
+def _restore(place: Place) -> list[list[str]]:
+    url = [] if place.url is None else ["--database-url", place.url]
+    return [["restore", str(place.out / "backup"), str(place.store), *url]]
 
 
 def _curation(place: Place) -> list[list[str]]:
@@ -117,14 +121,11 @@ JOBS: dict[str, Job] = {
         _one("deploy", "--all", "--calib-root", "{root}"),
         code=SOME_HAVE_NO_CONSTANTS,
     ),
-    "export deploy": Job(
-        "filled", _one("export", RUN, "--deploy", "--calib-dir", "{calib}"), keeps_unrecorded=True
-    ),
+    "export deploy": Job("filled", _one("export", RUN, "--deploy", "--calib-dir", "{calib}")),
     "export deploy new": Job(
         "filled",
         _one("export", RUN, "--deploy", "--calib-dir", "{place}/fresh/calib"),
         sqlite_only=True,
-        keeps_unrecorded=True,
     ),
     "export files": Job("filled", _one("export", RUN, "-o", "{out}/local"), sqlite_only=True),
     "export dcs": Job(
@@ -137,6 +138,25 @@ JOBS: dict[str, Job] = {
         _one("export", RUN, "--at", "20180201000000", "--dcs", "{out}"),
         sqlite_only=True,
     ),
+    "bundle create": Job(
+        "filled",
+        _one("bundle", "create", "{out}/made.zip", "--detector", OLD, "--overwrite"),
+        sqlite_only=True,
+    ),
+    "bundle create in a directory": Job(
+        "filled", _one("bundle", "create", "{out}/made", "--detector", OLD, "--overwrite")
+    ),
+    "bundle create over another": Job(
+        "empty with a bundle",
+        _one("bundle", "create", "{out}/bundle.zip", "--detector", OLD, "--overwrite"),
+        sqlite_only=True,
+    ),
+    "bundle import": Job("empty with a bundle", _one("bundle", "import", "{out}/bundle.zip")),
+    "backup": Job("filled", _one("backup", "{out}/backup"), is_repeatable=False),
+    "backup update": Job("old backup", _one("backup", "{out}/backup", "--update")),
+    "restore": Job("a backup", _restore, is_repeatable=False),
+    "gc": Job("orphans", _one("gc", "--older-than", "0")),
+    "repair": Job("damaged", _one("fsck", "--repair-from", "{out}/backup"), is_of_damaged=True),
     "db upgrade": Job("previous schema", _one("db", "upgrade")),
     "db upgrade from 0001": Job("first release", _one("db", "upgrade"), sqlite_only=True),
 }

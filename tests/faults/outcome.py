@@ -3,6 +3,7 @@
 import hashlib
 import re
 import stat
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ Rows = dict[str, list[str]]
 Files = dict[str, Any]
 
 _TIMED_NAME = re.compile(r"\.data-\d{4}-\d\d-\d\dT.*")
-_TIMES = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+_TIMES = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
 _KNOWN: dict[tuple[Path, int, int], object] = {}
 _LEFT_OVER = re.compile(r"(^|/)(\.panelcal-(?!lock)|payloads/incoming/.)")
 
@@ -107,9 +108,16 @@ def _read(path: Path, place: Path) -> object:
     if path.suffix == ".npz":
         with np.load(path) as arrays:
             return {name: hashlib.sha256(arrays[name].tobytes()).hexdigest() for name in arrays}
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        return {name: _digest_untimed(content) for name, content in members.items()}
     content = path.read_bytes().replace(str(place).encode(), b"PLACE")
-    content = _TIMES.sub(b"TIME", content)
-    return content if path.name == "HISTORY" else hashlib.sha256(content).hexdigest()
+    return _TIMES.sub(b"TIME", content) if path.name == "HISTORY" else _digest_untimed(content)
+
+
+def _digest_untimed(content: bytes) -> str:
+    return hashlib.sha256(_TIMES.sub(b"TIME", content)).hexdigest()
 
 
 def _hdf5(path: Path) -> object:

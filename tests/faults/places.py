@@ -134,6 +134,44 @@ def go_back(place: Place, forks: Forks) -> None:
     _run(place, forks, "db", "downgrade", revisions()[-2], "--yes")
 
 
+def put_bundle(place: Place, forks: Forks) -> None:
+    """Lay a bundle and a backup of another store beside an empty one."""
+    other = Place(place.directory / "other")
+    create_small_store(other.store)
+    _run(other, forks, "import", "gains-tree", place.tree)
+    _run(other, forks, "module", "add", "M099", place.delivery, "--reason", "r")
+    _run(other, forks, "bundle", "create", place.out / "bundle.zip", "--detector", OLD)
+    _run(other, forks, "backup", place.out / "backup")
+    shutil.rmtree(other.directory)
+
+
+def put_old_backup(place: Place, forks: Forks) -> None:
+    """Leave a store that went on after its backup."""
+    fill(place, forks)
+    _run(place, forks, "backup", place.out / "backup")
+    _run(place, forks, "module", "add", "M099", place.delivery, "--reason", "r")
+
+
+def put_orphans(place: Place, forks: Forks) -> None:
+    """Leave payloads of another store, and the beginning of one, among those of a filled store."""
+    put_bundle(place, forks)
+    _run(place, forks, "import", "gains-tree", place.tree)
+    shutil.copytree(place.out / "backup" / "payloads", place.store / "payloads", dirs_exist_ok=True)
+    begun = place.store / "payloads" / "incoming" / "begun"
+    begun.mkdir(parents=True)
+    (begun / "zarr.json").write_text("{", encoding="ascii")
+
+
+def damage(place: Place, forks: Forks) -> None:
+    """Leave a store in which a payload is missing and another one damaged."""
+    fill(place, forks)
+    _run(place, forks, "backup", place.out / "backup")
+    missing, damaged = sorted((place.store / "payloads").glob("??/*"))[:2]
+    shutil.rmtree(missing)
+    chunk = next(damaged.rglob("c/0/0/0"))
+    chunk.write_bytes(bytes(chunk.stat().st_size))
+
+
 def as_it_is(place: Place, forks: Forks) -> None:
     """Leave the place alone."""
 
@@ -142,6 +180,10 @@ PREPARATIONS: dict[str, Prepare] = {
     "empty": as_it_is,
     "filled": fill,
     "previous schema": go_back,
+    "empty with a bundle": put_bundle,
+    "old backup": put_old_backup,
+    "orphans": put_orphans,
+    "damaged": damage,
 }
 
 
@@ -178,6 +220,8 @@ class Prepared:
         _lay_out(place)
         if preparation == "first release":
             shutil.copytree(FIRST_RELEASE, place.store)
+        elif preparation == "a backup":
+            put_bundle(place, self._forks)
         elif preparation != "nothing":
             url = None
             if self.server is not None:

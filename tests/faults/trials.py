@@ -123,7 +123,7 @@ class Trials:
         if not ended.was_killed:
             verdict.untold = list(self._told(place, ended))
         verdict.orphans = len(left_over(place))
-        verdict.unsound = self._unsound(place)
+        verdict.unsound = [] if self.job.is_of_damaged else self._unsound(place)
         # A run that could not be served is passed over, and the others get other files then.
         is_planned_anew = bool(self.job.code) and not ended.was_killed
         if not is_planned_anew:
@@ -132,6 +132,7 @@ class Trials:
         if not ended.was_killed and ended.code != self.job.code:
             verdict.half += [f"left over: {name}" for name in left_over(place)]
         verdict.unfinished = self._done_again(place)
+        verdict.unsound += self._unsound(place) if self.job.is_of_damaged else []
         if is_planned_anew and not verdict.unfinished:
             verdict.unfinished = self._differs_if_done_again(place)
         elif not verdict.unfinished:
@@ -154,6 +155,9 @@ class Trials:
 
     def _compare_rows(self, place: Place, ended: Ended, verdict: Verdict) -> None:
         found, states = rows_of(place), self.undisturbed.rows
+        if states[0] is None and found is not None and not found.get("store"):
+            # What has no settings yet is no store yet: the next call completes it.
+            found = None
         done = len(ended.acknowledged)
         if self.job.code:
             # A job that reports: what it did run by run is all in the last state.
@@ -194,7 +198,9 @@ class Trials:
     def _done_again(self, place: Place) -> list[str]:
         for command in self.job.commands(place):
             ended = self._forks([command], place.directory)
-            is_so = ended.code == ALREADY_SO and "already" in ended.complained
+            is_so = ended.code == ALREADY_SO and any(
+                word in ended.complained for word in ("already", " exists")
+            )
             if ended.code != self.job.code and (self.job.is_repeatable or not is_so):
                 return [f"again: {ended.code} {ended.complained}"]
         is_to_be_tidied = left_over(place) or files_of(place) != self.undisturbed.after
@@ -207,7 +213,7 @@ class Trials:
     def _differences_from_undisturbed(self, place: Place) -> list[str]:
         return [
             *_differences(rows_of(place), self.undisturbed.rows[-1]),
-            *_differences(self._last(files_of(place)), self._last(self.undisturbed.after)),
+            *_differences(files_of(place), self.undisturbed.after),
         ]
 
     def _differs_if_done_again(self, place: Place) -> list[str]:
@@ -216,22 +222,6 @@ class Trials:
         for command in self.job.commands(place):
             self._forks([command], place.directory)
         return [*_differences(rows_of(place), before[0]), *_differences(files_of(place), before[1])]
-
-    def _last(self, files: Files) -> Files:
-        """Return files without what a job that is done again may leave twice."""
-        if not self.job.keeps_unrecorded:
-            return files
-        found: Files = {}
-        for name, versions in files.items():
-            deployed = [content for _, content in files.get(name.removesuffix("-TIME"), [])]
-            rest = [one for one in versions if one[1] not in deployed]
-            if name.endswith("HISTORY"):
-                found[name] = [(mode, set(text.split(b"\n"))) for mode, text in versions]
-            elif not name.endswith("-TIME"):
-                found[name] = versions
-            elif rest:
-                found[name] = rest
-        return found
 
 
 def _beyond(some: Rows | None, others: Rows | None) -> list[str]:

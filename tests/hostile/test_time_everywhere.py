@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -43,6 +44,8 @@ MEANT = {
     # Before zones there was local mean time, to the second.
     ("America/Los_Angeles", "18800101000000"): "1880-01-01T07:52:58Z",
     ("America/Los_Angeles", "00010101000000"): "0001-01-01T07:52:58Z",
+    # Many a machine has the zone's own time before 1970, which is 23:40:28Z the day before.
+    ("Europe/Amsterdam", "19000101000000"): "1900-01-01T00:00:00Z",
     ("UTC", "00010101000000"): "0001-01-01T00:00:00Z",
     ("UTC", "99991231235959"): "9999-12-31T23:59:59Z",
     ("Asia/Kolkata", "99991231235959"): "9999-12-31T18:29:59Z",
@@ -71,9 +74,9 @@ REFUSED = {
 
 @pytest.mark.parametrize(("zone", "stamp"), MEANT)
 def test_a_stamp_of_an_odd_place_of_the_calendar_is_its_moment(zone: str, stamp: str) -> None:
-    moment = parse_stamp(stamp, ZoneInfo(zone)).utc
+    moment = parse_stamp(stamp, time_zone(zone)).utc
     assert iso_utc(moment) == MEANT[zone, stamp]
-    assert parse_moment(typed_form(moment, ZoneInfo(zone)), ZoneInfo(zone)).utc == moment
+    assert parse_moment(typed_form(moment, time_zone(zone)), time_zone(zone)).utc == moment
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     assert to_microseconds(moment) == (since.days * 86_400 + since.seconds) * 10**6
 
@@ -89,6 +92,35 @@ def test_a_stamp_of_no_moment_is_refused_with_what_is_wrong(zone: str, stamp: st
 )
 def test_a_zone_that_not_every_machine_has_alike_is_refused(name: str) -> None:
     with pytest.raises(InvalidInputError, match="zone"):
+        time_zone(name)
+
+
+def test_a_stamp_means_the_same_whatever_rules_the_machine_has_for_the_zone(
+    tmp_path: Path,
+) -> None:
+    machine = tmp_path / "America" / "Los_Angeles"
+    machine.parent.mkdir()
+    with resources.files("tzdata.zoneinfo.Asia").joinpath("Tokyo").open("rb") as other:
+        machine.write_bytes(other.read())
+    code = (
+        "from zoneinfo import ZoneInfo\n"
+        "from panelcal.domain.moments import *\n"
+        "for zone in (ZoneInfo('America/Los_Angeles'), time_zone('America/Los_Angeles')):\n"
+        "    print(iso_utc(parse_stamp('20180306000000', zone).utc))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONTZPATH": str(tmp_path)},
+    )
+    assert done.stdout.split() == ["2018-03-05T15:00:00Z", "2018-03-06T08:00:00Z"]
+
+
+@pytest.mark.parametrize("name", ["Europe", "zones", "__init__.py", "a\0b", "", "Europe/Zurich/x"])
+def test_what_is_no_zone_of_the_package_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInputError, match="no time zone named"):
         time_zone(name)
 
 

@@ -89,6 +89,7 @@ def test_what_only_a_backup_can_tell_is_just_this(filled: Prepared, damage: RowD
 
 
 @pytest.mark.sqlite_only
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("is_old", [False, True], ids=["with checksum", "without"])
 @pytest.mark.parametrize("damage", PAYLOADS, ids=lambda damage: damage.name)
 def test_a_damaged_payload_is_found_before_anything_is_given(
@@ -104,6 +105,7 @@ def test_a_damaged_payload_is_found_before_anything_is_given(
 
 
 @pytest.mark.sqlite_only
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("use", ["get", "export", "deploy"])
 @pytest.mark.parametrize(
     "name", ["chunk: a bit at 50% flipped", "description: removed", "directories of two"]
@@ -118,6 +120,7 @@ def test_nothing_is_written_from_a_damaged_payload(filled: Prepared, use: str, n
     assert outcome.written == set()
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.sqlite_only
 def test_damage_anywhere_in_a_payload_is_found(filled: Prepared) -> None:
     scene, expected = filled

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def test_many_at_work_and_some_killed_leave_every_answer_right(
     engine: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    server: "URL | None" = None
+    server: URL | None = None
     if engine == "postgresql":
         server = request.getfixturevalue("server")
     with soaking_store(tmp_path, server) as store:

@@ -13,7 +13,7 @@ from panelcal.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from panelcal.exporters.dcs_writing import AddedVersion
-    from panelcal.services.deploy import Deployed
+    from panelcal.services.deployed import Deployed
     from panelcal.services.export import Answer, LocalFiles, Writing
     from panelcal.storage.store import OpenStore
 

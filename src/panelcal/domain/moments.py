@@ -6,9 +6,12 @@ a count of microseconds since 1970, so that it sorts the same on every engine.
 entry, earlier than every stamp (spec §3).
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from functools import cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from panelcal.domain.text import excerpt
 from panelcal.errors import IntegrityError, InvalidInputError
@@ -21,6 +24,7 @@ DEFAULT_TIME_ZONE = "America/Los_Angeles"
 _MACHINE_ZONES = {"localtime", "posixrules", "Factory"}
 _MACHINE_FOLDERS = ("right/", "posix/")
 """Some machines have these beside the zones of the same names; ``right`` counts leap seconds."""
+_ZONE_NAME = re.compile(r"\w[\w+-]*(/\w[\w+-]*)*\Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORMS = "14 digits YYYYMMDDHHMMSS in the store's time zone, or ISO 8601 with an offset"
 
@@ -44,6 +48,9 @@ class TypedMoment:
 def time_zone(name: str) -> ZoneInfo:
     """Return the zone of an IANA name such as ``America/Los_Angeles``.
 
+    Its rules are those of the package ``tzdata``, never the machine's: what machines
+    have differs in which zones keep rules of their own before 1970.
+
     Raises
     ------
     InvalidInputError
@@ -53,10 +60,22 @@ def time_zone(name: str) -> ZoneInfo:
         msg = f"the zone {name} is another one on every machine"
         raise InvalidInputError(msg, "an IANA name such as America/Los_Angeles")
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        return _packaged_zone(name)
+    except (ValueError, OSError) as error:
         msg = f"no time zone named {excerpt(name)}"
         raise InvalidInputError(msg, "an IANA name such as America/Los_Angeles") from error
+
+
+@cache
+def _packaged_zone(name: str) -> ZoneInfo:
+    """Return a zone; one object a name, because times of one object compare by the clock."""
+    import tzdata  # type: ignore[import-untyped]
+
+    if not _ZONE_NAME.match(name):
+        msg = f"{excerpt(name)} is no name of a zone"
+        raise ValueError(msg)
+    with (Path(tzdata.__path__[0]) / "zoneinfo" / name).open("rb") as rules:
+        return ZoneInfo.from_file(rules, key=name)
 
 
 def to_microseconds(moment: datetime | None) -> int:

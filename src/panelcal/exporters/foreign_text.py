@@ -35,6 +35,8 @@ _TUPLE = re.compile(r"\(\s*[0-9]{1,9}(\s*,\s*[0-9]{1,9})*\s*,?\s*\)\Z")
 _TYPE = re.compile(r"((float|u?int)[0-9]{0,3}|double)\Z")
 _CORRECT_IT = "correct the header by hand; the file does not tell which of the two is right"
 _INTEGER = re.compile(r"[-+]?[0-9]{1,20}\Z")
+_MOST_BYTES = 2**32
+"""Several times what 32 panels take with all digits: the file is read as a whole."""
 _INTEGERS_OF_DOUBLES = 2**53 - 1
 _NUMBER = re.compile(
     r"[-+]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|nan|inf(inity)?)\Z", re.IGNORECASE
@@ -209,6 +211,10 @@ def _text_of(path: Path, content: bytes, *, is_head: bool = False) -> _Text:
 
 def _content(path: Path) -> bytes:
     try:
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            msg = f"{path} has {size} bytes; no text array has more than {_MOST_BYTES}"
+            raise InvalidInputError(msg)
         content = path.read_bytes()
     except OSError as error:
         msg = f"cannot read {path}: {error}"

@@ -102,9 +102,13 @@ def read_history(type_dir: Path) -> dict[str, HistoryRecord]:
     path = type_dir / FILE_NAME
     try:
         # A pipe would keep whoever opens it waiting.
-        if not stat.S_ISREG(path.stat().st_mode):
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
             msg = f"{path} cannot be read: it is no regular file"
             raise InvalidInputError(msg)
+        if found.st_size > _MOST_BYTES:
+            msg = f"{path} has {found.st_size} bytes; at most {_MOST_BYTES} are read"
+            raise InvalidInputError(msg, "look what it is; begin a new one beside the old")
         content = path.read_bytes()
     except FileNotFoundError:
         return {}

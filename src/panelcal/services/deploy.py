@@ -3,8 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 
 from panelcal.domain.kinds import DetectorType, Kind
@@ -22,52 +21,23 @@ from panelcal.exporters.calib_files import (
     staging,
     take_back,
 )
-from panelcal.exporters.history_file import (
-    ANSWER_COMMENT,
-    Appended,
-    append_history,
-    history_record,
-)
+from panelcal.exporters.history_file import Appended
 from panelcal.exporters.permissions import missing_directories
+from panelcal.exporters.printf import as_written
 from panelcal.services.assemble import assemble, kinds_of
+from panelcal.services.deployed import (
+    Deployed,
+    deployment_of,
+    put_on_record,
+    tell_history,
+    values_in,
+    was_left_behind,
+)
 from panelcal.services.equal_files import Content, EqualFiles, FileDigests, digest_of_file
 from panelcal.services.export import Answer, Writing, copy_text, write_text
-from panelcal.storage.deployments import (
-    DeployedContent,
-    Deployment,
-    add_deployment,
-    deployed_contents,
-)
+from panelcal.storage.deployments import DeployedContent, add_deployment, deployed_contents
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
-
-
-@dataclass(frozen=True, slots=True)
-class Deployed:
-    """One calib file after a deployment.
-
-    Parameters
-    ----------
-    kind : str
-        Kind of constant.
-    path : Path
-        The file.
-    kept : Path or None
-        Where the file that it replaced is kept.
-    is_new : bool
-        False if the file held just this already and was left alone.
-    file_digest : str
-        SHA-256 of its bytes.
-    number_format : str
-        printf format of its values.
-    """
-
-    kind: str
-    path: Path
-    kept: Path | None
-    is_new: bool
-    file_digest: str
-    number_format: str
 
 
 def deploy(
@@ -83,7 +53,8 @@ def deploy(
     All files are written under temporary names and read back before the first
     is put in place. A file that is replaced is kept beside it. Then HISTORY and
     the store record what was done. A file that is on record with the same
-    payloads in the same number format is left alone.
+    payloads in the same number format is left alone; one that a killed call put
+    in place is put on record.
 
     Parameters
     ----------
@@ -120,7 +91,14 @@ def deploy(
     wanted = [one for one in targets if not _holds_already(recorded, *one, answer, writing)]
     equal = EqualFiles(FileDigests())
     equal.look(recorded)
-    written = write_files(store, answer, wanted, writing, equal, progress)
+    left = {
+        kind: _left_behind(store, kind, path, recorded, answer, writing) for kind, path in wanted
+    }
+    for one in filter(None, left.values()):
+        put_on_record(store, one, answer, writing)
+    lacking = [(kind, path) for kind, path in wanted if left[kind] is None]
+    written = write_files(store, answer, lacking, writing, equal, progress)
+    written |= {one.kind: one for one in left.values() if one is not None}
     results = [
         written.get(kind.name)
         or Deployed(kind.name, path, None, False, digest_of_file(path), writing.number_format(kind))
@@ -263,6 +241,28 @@ def _holds_already(
     return (known.kind, known.digests, known.number_format) == _content(kind, answer, writing)
 
 
+def _left_behind(
+    store: OpenStore,
+    kind: Kind,
+    target: Path,
+    recorded: Mapping[str, DeployedContent],
+    answer: Answer,
+    writing: Writing,
+) -> Deployed | None:
+    """Return a file that a killed call put in place, with just what is to be written."""
+    if not target.is_file():
+        return None
+    digest = digest_of_file(target)
+    if digest in recorded or not was_left_behind(target, answer):
+        return None
+    number_format = writing.number_format(kind)
+    expected = as_written(assemble(store.payloads, answer.resolution, kind.name), number_format)
+    found = values_in(target)
+    if found is None or (found.shape, found.tobytes()) != (expected.shape, expected.tobytes()):
+        return None
+    return Deployed(kind.name, target, None, True, digest, number_format)
+
+
 def _place_and_record(
     store: OpenStore, new: Sequence[tuple[Deployed, Path]], answer: Answer, writing: Writing
 ) -> dict[str, Deployed]:
@@ -302,42 +302,6 @@ def _place_and_record(
                 undoing.callback(record.take_back)
         raise
     return {one.kind: one for one in placed}
-
-
-def tell_history(
-    store: OpenStore, one: Deployed, answer: Answer, writing: Writing, local_time: str
-) -> Appended:
-    """Append the record of a deployed file to the HISTORY beside it.
-
-    Parameters
-    ----------
-    local_time : str
-        The time that the file itself tells.
-    """
-    record = history_record(
-        one.path,
-        str(store.directory.absolute()),
-        one.kind,
-        writing.environment,
-        local_time,
-        f"{ANSWER_COMMENT}={answer.resolution.token}",
-    )
-    return append_history(one.path.parent, record, writing.permissions)
-
-
-def deployment_of(one: Deployed, answer: Answer, writing: Writing, at: datetime) -> Deployment:
-    """Return the record of a file that was put in place, as of a transaction time."""
-    return Deployment(
-        dataset=answer.run.dataset,
-        source=answer.run.source,
-        kind=one.kind,
-        path=str(one.path),
-        file_digest=one.file_digest,
-        number_format=one.number_format,
-        token=answer.resolution.token,
-        deployed_at=at,
-        deployed_by=writing.environment.user,
-    )
 
 
 def _require_served(results: list[Deployed], run: int) -> None:

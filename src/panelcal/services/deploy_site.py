@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from panelcal.domain.kinds import DetectorType, Kind
 from panelcal.domain.served import reason_of
@@ -27,23 +26,13 @@ from panelcal.exporters.history_file import (
     read_history,
 )
 from panelcal.exporters.printf import FULL_PRECISION, as_written
-from panelcal.exporters.text_array import read_text_array
-from panelcal.exporters.text_header import read_header
 from panelcal.services.assemble import assemble
-from panelcal.services.deploy import (
-    Deployed,
-    deployment_of,
-    tell_history,
-    write_files,
-)
+from panelcal.services.deploy import write_files
+from panelcal.services.deployed import Deployed, put_on_record, values_in, was_left_behind
 from panelcal.services.equal_files import EqualFiles, FileDigests
 from panelcal.services.export import Answer, Writing
-from panelcal.storage.deployments import DeployedContent, add_deployment, deployed_contents
-from panelcal.storage.recording import recording_time
+from panelcal.storage.deployments import DeployedContent, deployed_contents
 from panelcal.storage.store import OpenStore
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 @dataclass(slots=True)
@@ -189,7 +178,7 @@ class Site:
         if not new:
             return
         self._formats_found |= {(kind.name, digest, key): "" for key in new}
-        found = _values(path)
+        found = values_in(path)
         if found is None:
             return
         for key in new:
@@ -252,25 +241,14 @@ class Site:
         digest = self._digests.of(path)
         if digest in self._recorded:
             return None
-        header = read_header(path)
-        if header is None or header.file_name != str(path):
-            return None
         number_format = self._formats_found.get((kind.name, digest, _key(answer, kind)))
-        if not number_format or header.provenance.token != answer.resolution.token:
+        if not number_format or not was_left_behind(path, answer):
             return None
         return Deployed(kind.name, path, None, True, digest, number_format)
 
     def put_on_record(self, one: Deployed, answer: Answer) -> None:
         """Record a file that was left behind, in HISTORY unless it is told there."""
-        require_open(one.path.parent)
-        header, writing = read_header(one.path), self._writing()
-        told = "" if header is None else header.date_time
-        with self.store.database.writing() as connection:
-            at = recording_time(connection, writing.now)
-            add_deployment(connection, deployment_of(one, answer, writing, at), answer.resolution)
-            last = read_history(one.path.parent).get(one.path.name)
-            if last is None or (last.token, last.time) != (answer.resolution.token, told):
-                tell_history(self.store, one, answer, writing, told)
+        put_on_record(self.store, one, answer, self._writing())
 
 
 def _readers(
@@ -284,24 +262,6 @@ def _readers(
         if name is not None:
             readers.setdefault(name, []).extend([answers[run]] if run in answers else [])
     return readers
-
-
-def _values(path: Path) -> "np.ndarray[Any, np.dtype[np.float32]] | None":
-    """Return the values of a file as psana gets them, None if they are no constants.
-
-    The reader casts to float32, whatever the header says (spec §8).
-    """
-    import numpy as np
-
-    with np.errstate(over="ignore", invalid="ignore"):
-        try:
-            read = read_text_array(path)
-        except InvalidInputError:
-            return None
-        if read.dtype.kind not in "fiu":
-            return None
-        values = read.astype(np.float32)
-    return values if np.isfinite(values).all() else None
 
 
 def _key(answer: Answer, kind: Kind) -> str:

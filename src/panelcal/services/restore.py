@@ -1,7 +1,6 @@
 """Make a store from a backup."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from panelcal.domain.report import Progress
 from panelcal.services.backup import require_backup
@@ -14,12 +13,11 @@ from panelcal.storage.database import Database, parse_database_url
 from panelcal.storage.store import (
     DATABASE_NAME,
     building_store,
+    is_begun,
     name_database,
     open_store,
+    put_in_place,
 )
-
-if TYPE_CHECKING:
-    from sqlalchemy import URL
 
 
 def restore(
@@ -55,6 +53,10 @@ def restore(
     if database_url is not None:
         # Refused before anything is done.
         parse_database_url(database_url)
+    begun = database_url is not None and is_begun(directory, database_url)
+    if begun and not _lacking(bundle, directory):
+        _fill(str(database_url), bundle, directory)
+        return bundle.manifest
     with building_store(directory) as building:
         verified = verify_digests(backup, progress)
         verified.raise_if_damaged(str(backup), "restore from another backup; nothing was made")
@@ -65,14 +67,26 @@ def restore(
                 bundle.copy(member.name, path, durably=True)
         if database_url is None:
             bundle.copy(bundle.manifest.database, building / DATABASE_NAME, durably=True)
+            put_in_place(building, directory)
         else:
             name_database(building, database_url)
-            _fill(parse_database_url(database_url), bundle)
+            _fill(database_url, bundle, directory, building)
     return bundle.manifest
 
 
-def _fill(url: "URL", bundle: Bundle) -> None:
-    """Make the tables in an empty database and copy all rows, or leave it empty."""
+def _lacking(bundle: Bundle, directory: Path) -> list[str]:
+    """Return the files of payloads that a directory has not."""
+    names = (member.name for member in bundle.manifest.members)
+    return [name for name in names if payload_of(name) and not (directory / name).is_file()]
+
+
+def _fill(database_url: str, bundle: Bundle, directory: Path, building: Path | None = None) -> None:
+    """Make the tables in an empty database and copy all rows, or leave it empty.
+
+    The store is put in place before they are committed: whoever is killed in between
+    leaves one that names an empty database, which the next call fills.
+    """
+    url = parse_database_url(database_url)
     migrate.fill_database(url)
     try:
         with (
@@ -82,7 +96,10 @@ def _fill(url: "URL", bundle: Bundle) -> None:
             database.writing() as rows,
         ):
             copy_rows(source, rows)
+            if building is not None:
+                put_in_place(building, directory)
     except BaseException:
-        with Database(url) as database:
-            migrate.downgrade(database, "base")
+        if not is_begun(directory, database_url):
+            with Database(url) as database:
+                migrate.downgrade(database, "base")
         raise

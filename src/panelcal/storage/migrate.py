@@ -64,13 +64,14 @@ def fill_database(url: URL) -> None:
     with Database(url) as database:
         found = database.schema_revision()
         # What a call that was killed before the settings left is as good as empty.
-        if found is not None and not _is_without_settings(database):
+        if found is not None and not is_unsettled(database):
             msg = f"{database.name} already has panelcal schema {found}"
             raise ConflictError(msg, "name an empty database, or copy that store's panelcal.toml")
         upgrade(database)
 
 
-def _is_without_settings(database: Database) -> bool:
+def is_unsettled(database: Database) -> bool:
+    """Say whether a database has panelcal's tables, and no settings of a store."""
     try:
         return not database.reader.rows("SELECT 1 FROM store", {})
     except SchemaError:

@@ -26,7 +26,7 @@ from panelcal.storage.payloads import PayloadStore
 from panelcal.temporary import remove_abandoned, temporary_directory
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL
+    from sqlalchemy import Connection
 
 DATABASE_NAME = "panelcal.db"
 PAYLOADS_NAME = "payloads"
@@ -175,7 +175,9 @@ def create_store(
 ) -> None:
     """Make a store in a directory that does not exist or is empty.
 
-    It is built under a temporary name and moved into place when it is complete.
+    It is built under a temporary name and moved into place when it is complete. On a
+    server its settings are committed after that: a call that was killed in between is
+    completed by the next.
 
     Parameters
     ----------
@@ -198,16 +200,43 @@ def create_store(
     """
     from panelcal.storage import migrate
 
-    with building_store(directory) as building:
-        if database_url is None:
+    if database_url is None:
+        with building_store(directory) as building:
             migrate.create_database(building / DATABASE_NAME)
-            location: Path | URL = building / DATABASE_NAME
-        else:
-            location = parse_database_url(database_url)
-            name_database(building, database_url)
-            migrate.fill_database(location)
-        with Database(location) as database:
+            with Database(building / DATABASE_NAME) as database:
+                settle(database, zone, now)
+            put_in_place(building, directory)
+        return
+    url = parse_database_url(database_url)
+    if is_begun(directory, database_url):
+        with Database(url) as database:
             settle(database, zone, now)
+        return
+    with building_store(directory) as building:
+        name_database(building, database_url)
+        migrate.fill_database(url)
+        with Database(url) as database, database.writing() as connection:
+            if not _settle(connection, zone, now):
+                msg = f"{database.name} already has a store's settings"
+                raise ConflictError(msg, "name an empty database")
+            put_in_place(building, directory)
+
+
+def is_begun(directory: Path, database_url: str) -> bool:
+    """Say whether a directory names a database with panelcal's tables and no settings.
+
+    So does a store whose making was killed between its two last steps.
+    """
+    from panelcal.storage import migrate
+
+    try:
+        is_named = read_settings(directory).database_url == database_url
+    except (InvalidInputError, OSError):
+        return False
+    if not is_named:
+        return False
+    with Database(parse_database_url(database_url)) as database:
+        return migrate.is_unsettled(database)
 
 
 def name_database(directory: Path, database_url: str) -> None:
@@ -218,9 +247,9 @@ def name_database(directory: Path, database_url: str) -> None:
 
 @contextmanager
 def building_store(directory: Path) -> Iterator[Path]:
-    """Give a directory to build a store in, and put it in place when it is complete.
+    """Give a directory to build a store in, for `put_in_place` when it is complete.
 
-    It has an empty directory of payloads. After an error nothing is left of it.
+    It has an empty directory of payloads. At the end nothing else is left of it.
 
     Parameters
     ----------
@@ -243,19 +272,23 @@ def building_store(directory: Path) -> Iterator[Path]:
         raise ConflictError(msg, "name a directory that does not exist yet")
     # A directory that exists is filled, not replaced: its mode, its owner and
     # what is mounted on it stay.
-    is_there = directory.is_dir()
-    home = directory if is_there else directory.parent
+    home = directory if directory.is_dir() else directory.parent
     home.mkdir(parents=True, exist_ok=True)
     with temporary_directory(home, _BUILDING, mode=0o777) as building:
         (building / PAYLOADS_NAME).mkdir()
         yield building
-        if is_there:
-            # The payloads first: only with the rest is the directory a store.
-            (building / PAYLOADS_NAME).rename(directory / PAYLOADS_NAME)
-            for path in building.iterdir():
-                path.rename(directory / path.name)
-        else:
-            building.rename(directory)
+
+
+def put_in_place(building: Path, directory: Path) -> None:
+    """Make what was built in `building_store` the store of a directory."""
+    directory = directory.resolve()
+    if not directory.is_dir():
+        building.rename(directory)
+        return
+    # The payloads first: only with the rest is the directory a store.
+    (building / PAYLOADS_NAME).rename(directory / PAYLOADS_NAME)
+    for path in building.iterdir():
+        path.rename(directory / path.name)
 
 
 def _is_free(directory: Path) -> bool:
@@ -283,17 +316,20 @@ def settle(database: Database, zone: ZoneInfo, now: datetime) -> bool:
     bool
         False if the settings were fixed before; they stay as they are.
     """
+    with database.writing() as connection:
+        return _settle(connection, zone, now)
+
+
+def _settle(connection: "Connection", zone: ZoneInfo, now: datetime) -> bool:
     from sqlalchemy import text
 
     at = to_microseconds(now)
-    with database.writing() as connection:
-        if connection.execute(text("SELECT count(*) FROM store")).scalar():
-            return False
-        connection.execute(
-            text(
-                "INSERT INTO store (id, time_zone, created_at_us, seal) "
-                "VALUES (1, :zone, :now, :seal)"
-            ),
-            {"zone": zone.key, "now": at, "seal": store_seal(zone.key, at)},
-        )
+    if connection.execute(text("SELECT count(*) FROM store")).scalar():
+        return False
+    connection.execute(
+        text(
+            "INSERT INTO store (id, time_zone, created_at_us, seal) VALUES (1, :zone, :now, :seal)"
+        ),
+        {"zone": zone.key, "now": at, "seal": store_seal(zone.key, at)},
+    )
     return True
