@@ -61,6 +61,20 @@ def remove_abandoned(parent: Path, prefix: str) -> None:
             os.close(handle)
 
 
+def is_in_use(path: Path) -> bool:
+    """Say whether a living process holds a directory, as `temporary_directory` does its own."""
+    try:
+        handles = _held(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        # No directory, somebody else's, or on a file system without locks: nothing tells.
+        return False
+    for handle in handles:
+        os.close(handle)
+    return False
+
+
 def _held(path: Path, operation: int) -> list[int]:
     """Lock a directory until its descriptor, which is returned, is closed; none if it is gone."""
     try:

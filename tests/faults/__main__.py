@@ -100,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--every", type=int, default=1, metavar="N", help="of the points only each N-th"
     )
+    parser.add_argument(
+        "--at-most", type=int, default=sys.maxsize, metavar="M", help="so many trials of a job"
+    )
     parser.add_argument("--kills-only", action="store_true", help="no failures of the system")
     return parser
 
@@ -122,7 +125,8 @@ def _on_engine(
             tally = Tally(name, engine, len(trace))
             strikes = kills_of(trace) + ([] if options.kills_only else failures_of(trace))
             began = time.monotonic()
-            _try_all(trials, strikes[:: options.every], tally)
+            step = max(options.every, -(-len(strikes) // options.at_most))
+            _try_all(trials, strikes[::step], tally)
             tally.seconds = round(time.monotonic() - began, 1)
             tallies.append(tally)
             _write(options.json, tallies)

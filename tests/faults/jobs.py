@@ -147,7 +147,7 @@ JOBS: dict[str, Job] = {
         "filled", _one("bundle", "create", "{out}/made", "--detector", OLD, "--overwrite")
     ),
     "bundle create over another": Job(
-        "empty with a bundle",
+        "filled beside a bundle",
         _one("bundle", "create", "{out}/bundle.zip", "--detector", OLD, "--overwrite"),
         sqlite_only=True,
     ),

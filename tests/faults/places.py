@@ -152,10 +152,15 @@ def put_old_backup(place: Place, forks: Forks) -> None:
     _run(place, forks, "module", "add", "M099", place.delivery, "--reason", "r")
 
 
-def put_orphans(place: Place, forks: Forks) -> None:
-    """Leave payloads of another store, and the beginning of one, among those of a filled store."""
+def fill_beside_bundle(place: Place, forks: Forks) -> None:
+    """Bring in the tree, beside a bundle of another store."""
     put_bundle(place, forks)
     _run(place, forks, "import", "gains-tree", place.tree)
+
+
+def put_orphans(place: Place, forks: Forks) -> None:
+    """Leave payloads of another store, and the beginning of one, among those of a filled store."""
+    fill_beside_bundle(place, forks)
     shutil.copytree(place.out / "backup" / "payloads", place.store / "payloads", dirs_exist_ok=True)
     begun = place.store / "payloads" / "incoming" / "begun"
     begun.mkdir(parents=True)
@@ -181,6 +186,7 @@ PREPARATIONS: dict[str, Prepare] = {
     "filled": fill,
     "previous schema": go_back,
     "empty with a bundle": put_bundle,
+    "filled beside a bundle": fill_beside_bundle,
     "old backup": put_old_backup,
     "orphans": put_orphans,
     "damaged": damage,

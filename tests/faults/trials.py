@@ -31,6 +31,8 @@ class Undisturbed:
         Before the first command, and after each.
     before, after : Files
         What is there before and after.
+    left_over : set of str
+        Temporary files that were there before.
     trace : list of Operation
         The points that it comes by.
     """
@@ -38,6 +40,7 @@ class Undisturbed:
     rows: list[Rows | None]
     before: Files
     after: Files
+    left_over: set[str]
     trace: list[Operation]
 
 
@@ -98,6 +101,7 @@ class Trials:
     def _undisturbed(self) -> Undisturbed:
         with self.place() as place:
             rows, before = [rows_of(place)], files_of(place)
+            left = set(left_over(place))
             for command in self.job.commands(place):
                 ended = self._forks([command], place.directory)
                 assert ended.code == self.job.code, ended.complained
@@ -107,7 +111,7 @@ class Trials:
             assert self._unsound(place) == []
         with self.place() as place:
             trace = self._forks.trace(self.job.commands(place), place.directory)
-        return Undisturbed(rows, before, after, trace)
+        return Undisturbed(rows, before, after, left, trace)
 
     def disturb(self, at: int, action: str) -> Verdict:
         """Disturb the job at a point, and judge what is left, and that it can be done again."""
@@ -130,7 +134,8 @@ class Trials:
             self._compare_rows(place, ended, verdict)
             verdict.half += self._half_files(place)
         if not ended.was_killed and ended.code != self.job.code:
-            verdict.half += [f"left over: {name}" for name in left_over(place)]
+            new = set(left_over(place)) - self.undisturbed.left_over
+            verdict.half += [f"left over: {name}" for name in sorted(new)]
         verdict.unfinished = self._done_again(place)
         verdict.unsound += self._unsound(place) if self.job.is_of_damaged else []
         if is_planned_anew and not verdict.unfinished:

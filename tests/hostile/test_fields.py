@@ -1,6 +1,8 @@
 """Every field of every command x every hostile text: an exit code, lines, nothing else written."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -87,6 +89,10 @@ TEXT_FIELDS: dict[str, Request] = {
     "db downgrade": lambda it: ("db", "downgrade", "--yes", "--", it),
     "db roles --prefix": lambda it: ("db", "roles", "--prefix", it),
     "db roles --schema": lambda it: ("db", "roles", "--schema", it),
+    "bundle --tag": lambda it: ("bundle", "create", "b.zip", "--overwrite", "--tag", it),
+    "bundle --detector": lambda it: ("bundle", "create", "b.zip", "--overwrite", "--detector", it),
+    "restore --database-url": lambda it: ("restore", "kept", "new", "--database-url", it),
+    "gc --older-than": lambda it: ("gc", "--dry-run", "--older-than", it),
     "option": lambda it: ("log", f"--x{it}"),
     "command": lambda it: (f"x{it}",),
 }
@@ -105,7 +111,16 @@ PATH_FIELDS: dict[str, Request] = {
     "import runs": lambda it: ("import", "runs", "--", it),
     "import calib-tree": lambda it: ("import", "calib-tree", "--", it),
     "import dcs": lambda it: ("import", "dcs", "--", it),
+    "bundle create": lambda it: ("bundle", "create", "--", it),
+    "bundle verify": lambda it: ("bundle", "verify", "--", it),
+    "bundle import": lambda it: ("bundle", "import", "--", it),
+    "backup": lambda it: ("backup", "--", it),
+    "backup --update": lambda it: ("backup", "--update", "--", it),
+    "restore BACKUP": lambda it: ("restore", "--", it, "new"),
+    "restore DIR": lambda it: ("restore", "--", "kept", it),
+    "fsck --repair-from": lambda it: ("fsck", "--repair-from", it),
 }
+WANTS_A_BACKUP = {"restore DIR", "restore --database-url"}
 
 CONSTANTS = ("-d", RUN, "-U")
 LEGACY_FIELDS: dict[str, Request] = {
@@ -159,6 +174,12 @@ OTHERS = [kind for kind in TEXTS if kind not in ALWAYS]
 AT_ONCE = 6
 
 
+def keep_a_backup(run: RunsProgram, name: str) -> None:
+    """Make what some fields are about."""
+    if name in WANTS_A_BACKUP:
+        assert run("backup", "kept").exit_code == 0
+
+
 def texts_for(name: str) -> dict[str, str]:
     """Return texts for a field: the worst, and some of the others, each by another field."""
     first = sum(name.encode()) % len(OTHERS)
@@ -189,6 +210,7 @@ def fed(
 @pytest.mark.sqlite_only
 @pytest.mark.parametrize("name", TEXT_FIELDS)
 def test_a_hostile_text_is_refused_or_kept_as_a_line(filled: RunsProgram, name: str) -> None:
+    keep_a_backup(filled, name)
     fed(filled, name, TEXT_FIELDS[name])
 
 
@@ -197,6 +219,7 @@ def test_a_hostile_text_is_refused_or_kept_as_a_line(filled: RunsProgram, name: 
 def test_a_hostile_path_is_refused_or_stays_where_it_was_named(
     filled: RunsProgram, name: str
 ) -> None:
+    keep_a_backup(filled, name)
     fed(filled, name, PATH_FIELDS[name], OR_THE_SYSTEM_REFUSES)
 
 
@@ -250,6 +273,33 @@ def test_a_hostile_login_is_refused_or_recorded_and_history_stays_a_line_a_file(
             # Without a login in the environment the system is asked.
             assert found is not None
             assert not text or found.user == text.strip()
+
+
+ARGUMENTS = [
+    *((name, "no UTF-8") for name in ("resolve DETECTOR", "assign --reason", "--store", "backup")),
+    *(("import runs", "newline"), ("tag create NAME", "SQL"), ("run add --note", "rocket")),
+    *(("export -o", "command"), ("module add DIR", "escape"), ("command", "right to left")),
+]
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize(("name", "kind"), ARGUMENTS)
+@pytest.mark.usefixtures("filled")
+def test_bytes_of_a_real_command_line_end_as_the_same_texts_do(name: str, kind: str) -> None:
+    words = (TEXT_FIELDS | PATH_FIELDS)[name](TEXTS[kind])
+    # The system's own words for "no locale at all", where a text may be any bytes.
+    done = subprocess.run(
+        [os.fsencode(sys.executable), b"-m", b"panelcal", *map(os.fsencode, words)],
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "LC_ALL": "C", "NO_COLOR": "1"},
+    )
+    output = (done.stdout + done.stderr).decode()
+    assert done.returncode in DOCUMENTED, output
+    assert "Traceback" not in output
+    assert is_plain(output)
+    assert TEXTS["newline"] not in output
 
 
 def test_the_texts_of_this_matrix_can_be_arguments_where_a_system_takes_them() -> None:

@@ -36,6 +36,7 @@ from panelcal.services.export import Writing, answer_for
 from panelcal.services.fsck import fsck
 from panelcal.services.history import log
 from panelcal.services.restore import restore
+from panelcal.storage.bundle_writing import sync_file
 from panelcal.storage.database import Database, parse_database_url
 from panelcal.storage.reader import rows_of
 from panelcal.storage.store import OpenStore, open_store
@@ -236,6 +237,51 @@ def test_a_killed_update_leaves_the_former_backup_and_the_next_one_completes_it(
 
 def _die(_: Path) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.sqlite_only
+def test_the_database_of_a_killed_update_goes_with_the_next_one(
+    told: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = tmp_path / "backup"
+    back_up(told, backup, now=NOW)
+    teller = Teller(told, tmp_path, NOW)
+    teller.deliver("M099", 9)
+    with monkeypatch.context() as patch:
+        patch.setattr("panelcal.services.backup.sync_file", _die)
+        with pytest.raises(KeyboardInterrupt):
+            update_backup(told, backup, now=LATER)
+    assert len(list(backup.glob("*.db"))) == 2
+    # Not the same database again, under whose name the killed update's would be used.
+    teller.deliver("M098", 8)
+    manifest = update_backup(told, backup, now=LATER)
+    assert [path.name for path in backup.glob("*.db")] == [manifest.database]
+    assert verify_bundle(backup, now=LATER).faults == ()
+
+
+@pytest.mark.sqlite_only
+def test_a_backup_is_updated_by_one_process_at_a_time(
+    told: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = tmp_path / "backup"
+    back_up(told, backup, now=NOW)
+    Teller(told, tmp_path, NOW).deliver("M099", 9)
+    seen: list[str] = []
+
+    def update_beside(path: Path) -> None:
+        # All is written, and the list about to name it.
+        patch.setattr("panelcal.services.backup.sync_file", sync_file)
+        sync_file(path)
+        with pytest.raises(ConflictError, match="is being updated") as refused:
+            update_backup(told, backup, now=LATER)
+        seen.append(refused.value.message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("panelcal.services.backup.sync_file", update_beside)
+        manifest = update_backup(told, backup, now=LATER)
+    assert len(seen) == 1
+    assert verify_bundle(backup, now=LATER).faults == ()
+    assert update_backup(told, backup, now=LATER) == manifest
 
 
 def test_the_backup_of_another_history_is_not_updated(

@@ -26,6 +26,7 @@ from legacy_oracle import find_calib_file, load_txt, parse_history
 from panelcal.errors import PanelcalError
 from panelcal.exporters import text_array
 from panelcal.services import deploy as deploy_service
+from panelcal.services import deployed
 from panelcal.services import export as export_service
 from panelcal.storage.store import open_store
 
@@ -242,7 +243,7 @@ def test_history_keeps_what_others_wrote(deploys: Deploys) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ['it\'s "a" $HOME `dir` with: blanks', "tab\tand\\backslash", "\u00fcber #1 ; & (x)"]
+    "name", ['it\'s "a" $HOME `dir` with: blanks', "and\\backslash", "\u00fcber #1 ; & (x)"]
 )
 def test_no_directory_name_breaks_a_record(
     deploys: Deploys, store_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -258,6 +259,22 @@ def test_no_directory_name_breaks_a_record(
     assert unquote(record["copy_of"]) == str(strange / "store")
     assert not set(line) & set("$`\"'\\")
     assert load_txt(deploys.found("pixel_gain", 631)).shape == (3, 2, 4, 8)
+
+
+@pytest.mark.parametrize("name", ["tab\tand\\backslash", "of two\nlines", "a\u202eb"])
+def test_a_store_named_in_more_than_a_line_is_refused_and_a_working_directory_is_recorded(
+    deploys: Deploys, store_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    strange = tmp_path / name
+    shutil.copytree(store_dir, strange / "store")
+    monkeypatch.chdir(strange)
+    refused = deploys("--store", strange / "store")
+    assert refused.exit_code == 2
+    assert "the path holds the control character" in refused.stderr
+    assert not deploys.folder("pixel_gain").exists()
+    assert deploys().exit_code == 0
+    [line] = deploys.history("pixel_gain")
+    assert unquote(parse_history(line)["cwd"]) == str(strange)
 
 
 @pytest.mark.parametrize("kind", STEMS)
@@ -442,7 +459,7 @@ def test_a_damaged_payload_makes_no_calib_directory(deploys: Deploys, store_dir:
     assert contents(deploys.calib.parent) == {}
 
 
-@pytest.mark.parametrize("name", ["put_in_place", "append_history"])
+@pytest.mark.parametrize("name", ["put_in_place", "tell_history"])
 def test_a_failure_at_the_second_file_takes_the_first_one_back(
     deploys: Deploys,
     nothing_written: NothingWritten,
@@ -475,7 +492,7 @@ def test_a_commit_that_fails_takes_every_file_back(
 ) -> None:
     deploys.place("pixel_gain", "631-end.data", b"old")
     before = contents(deploys.calib)
-    real_tell = deploy_service.tell_history
+    real_tell = deployed.tell_history
     real_commit: Callable[..., None] = DefaultDialect.do_commit
     told: list[object] = []
 
@@ -850,3 +867,46 @@ def test_a_copy_that_reads_back_differently_is_not_deployed(
     assert result.exit_code == 5
     assert "reads back differently" in result.stderr
     assert [path.name for path in deploys.folder("pixel_gain").glob("632*")] == []
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("is_told", [True, False])
+def test_files_that_a_killed_export_put_in_place_are_put_on_record_and_told_once(
+    deploys: Deploys, store_dir: Path, tmp_path: Path, is_told: bool
+) -> None:
+    shutil.copyfile(store_dir / "panelcal.db", tmp_path / "before")
+    for kind in STEMS:
+        deploys.place(kind, "631-end.data")
+    assert deploys().exit_code == 0
+    # As if it had been killed before the commit, and before or after HISTORY.
+    shutil.copyfile(tmp_path / "before", store_dir / "panelcal.db")
+    if not is_told:
+        for kind in STEMS:
+            (deploys.folder(kind) / "HISTORY").unlink()
+    before = contents(deploys.calib)
+    assert deploys().exit_code == 0
+    after = contents(deploys.calib)
+    for kind in STEMS:
+        [line] = deploys.history(kind)
+        assert line.startswith("file:631-end.data ")
+    histories = {name for name in after if name.endswith("HISTORY")}
+    assert {name: after[name] for name in after.keys() - histories} == {
+        name: before[name] for name in before.keys() - histories
+    }
+    assert len(rows(store_dir, "SELECT path FROM deployment")) == len(STEMS)
+
+
+@pytest.mark.sqlite_only
+def test_an_edited_file_that_is_not_on_record_is_replaced_and_kept(
+    deploys: Deploys, store_dir: Path, tmp_path: Path
+) -> None:
+    shutil.copyfile(store_dir / "panelcal.db", tmp_path / "before")
+    assert deploys().exit_code == 0
+    shutil.copyfile(tmp_path / "before", store_dir / "panelcal.db")
+    path = deploys.folder("pixel_gain") / "631-end.data"
+    edited = path.read_text().rsplit(maxsplit=1)[0] + " 7.0000\n"
+    path.write_text(edited)
+    assert deploys().exit_code == 0
+    [kept] = path.parent.glob("631-end.data-*")
+    assert kept.read_text() == edited
+    assert path.read_text() != edited

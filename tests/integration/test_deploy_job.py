@@ -515,7 +515,7 @@ def test_a_recorded_file_that_was_made_for_no_answer_is_not_read_but_replaced(
 ) -> None:
     alike.register(f"640,{EARLY}")
     assert alike().exit_code == 0
-    monkeypatch.setattr(deploy_site, "read_text_array", None)
+    monkeypatch.setattr("panelcal.services.deployed.read_text_array", None)
     alike.register(f"640,{LATE}", f"650,{LATE}")
     assert statuses(alike.report()) == {"640": "written", "650": "written"}
 

@@ -26,6 +26,7 @@ from panelcal.services.modules import deliver
 from panelcal.services.resolve import resolve
 from panelcal.services.tags import create_tag
 from panelcal.storage.store import OpenStore, open_store
+from panelcal.temporary import temporary_directory
 from past_triggers import change_past_triggers
 from servers import copied_store
 
@@ -109,6 +110,16 @@ def test_older_than_nothing_takes_what_is_young(filled: Path) -> None:
     assert shown.exit_code == 0, shown.output
     assert "1 orphan and 0 left-overs removed" in shown.stdout
     assert not young.exists()
+
+
+@on_sqlite
+def test_a_directory_that_a_living_process_holds_is_no_left_over(filled: Path) -> None:
+    with temporary_directory(filled.parent, ".panelcal-") as used:
+        age(used)
+        shown = json.loads(run(filled, "gc", "--older-than", "0", "--json").stdout)
+        assert used.is_dir()
+        assert shown["removed"] == []
+        assert [one["path"] for one in shown["too_young"]] == [str(used)]
 
 
 @on_sqlite

@@ -81,6 +81,7 @@ def create(
 @group.command()
 def verify(file: BundleFile, json: options.Json = False) -> None:
     """Verify every member, payload and row of a bundle or a backup."""
+    from panelcal.domain.text import as_line
     from panelcal.services.bundle_verify import verify_bundle
 
     with progress("verify") as advance:
@@ -89,7 +90,7 @@ def verify(file: BundleFile, json: options.Json = False) -> None:
         show_json(_document(file, verified.manifest) | {"faults": list(verified.faults)})
     else:
         for fault in verified.faults:
-            typer.echo(fault)
+            typer.echo(as_line(fault))
     verified.raise_if_damaged(str(file), "get the bundle again, or have it made again")
     if not json:
         _show(file, verified.manifest, as_json=False, verb="verified")

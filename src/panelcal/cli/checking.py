@@ -65,6 +65,8 @@ def fsck(
 
 def _show(report: "FsckReport") -> None:
     """Print findings by their code, each code with its hints."""
+    from panelcal.domain.text import as_line
+
     for one in report.repaired:
         aside = f"; the damaged one is {one.moved_aside}" if one.moved_aside else ""
         typer.echo(f"repaired: payload {one.digest}{aside}")
@@ -72,9 +74,9 @@ def _show(report: "FsckReport") -> None:
         findings = list(group)
         typer.echo(f"{severity}: {code}")
         for finding in findings:
-            typer.echo(f"    {finding.subject}: {finding.message}")
+            typer.echo(as_line(f"    {finding.subject}: {finding.message}"))
         for hint in dict.fromkeys(finding.hint for finding in findings):
-            typer.echo(f"    hint: {hint}")
+            typer.echo(as_line(f"    hint: {hint}"))
     typer.echo(report.summary)
 
 

@@ -18,8 +18,13 @@ def show_json(document: object) -> None:
 
 
 def show_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print aligned columns under headings; the last column is not padded."""
-    cells = [list(headings), *([str(value) for value in row] for row in rows)]
+    """Print aligned columns under headings; the last column is not padded.
+
+    A value is one line, whatever a database or a file system that others made says.
+    """
+    from panelcal.domain.text import as_line
+
+    cells = [list(headings), *([as_line(value) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     widths[-1] = 0
     for row in cells:

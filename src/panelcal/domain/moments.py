@@ -6,11 +6,12 @@ a count of microseconds since 1970, so that it sorts the same on every engine.
 entry, earlier than every stamp (spec §3).
 """
 
+import pkgutil
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
+from io import BytesIO
 from zoneinfo import ZoneInfo
 
 from panelcal.domain.text import excerpt
@@ -69,13 +70,11 @@ def time_zone(name: str) -> ZoneInfo:
 @cache
 def _packaged_zone(name: str) -> ZoneInfo:
     """Return a zone; one object a name, because times of one object compare by the clock."""
-    import tzdata  # type: ignore[import-untyped]
-
-    if not _ZONE_NAME.match(name):
+    rules = pkgutil.get_data("tzdata", f"zoneinfo/{name}") if _ZONE_NAME.match(name) else None
+    if rules is None:
         msg = f"{excerpt(name)} is no name of a zone"
         raise ValueError(msg)
-    with (Path(tzdata.__path__[0]) / "zoneinfo" / name).open("rb") as rules:
-        return ZoneInfo.from_file(rules, key=name)
+    return ZoneInfo.from_file(BytesIO(rules), key=name)
 
 
 def to_microseconds(moment: datetime | None) -> int:

@@ -30,6 +30,11 @@ def escaped(text: str) -> str:
     )
 
 
+def as_line(text: object) -> str:
+    """Return words as one line of a terminal, whatever they hold; backslashes stay."""
+    return escaped(str(text)).replace("\n", "\\n")
+
+
 def printable(text: object) -> str:
     """Return a name from a file system as it can be printed and stored anywhere.
 

@@ -18,6 +18,8 @@ from panelcal.exporters.text_array import Environment
 from panelcal.named_errors import naming
 
 FILE_NAME = "HISTORY"
+_MOST_BYTES = 2**26
+"""Three hundred thousand records: the file is read as a whole."""
 ANSWER_COMMENT = "panelcal-token"
 KEPT_COMMENT = "panelcal-kept-for-run"
 
@@ -97,7 +99,7 @@ def read_history(type_dir: Path) -> dict[str, HistoryRecord]:
     Raises
     ------
     InvalidInputError
-        The file cannot be read, or is no regular file.
+        The file cannot be read, is no regular file, or is larger than any HISTORY.
     """
     path = type_dir / FILE_NAME
     try:
@@ -108,7 +110,7 @@ def read_history(type_dir: Path) -> dict[str, HistoryRecord]:
             raise InvalidInputError(msg)
         if found.st_size > _MOST_BYTES:
             msg = f"{path} has {found.st_size} bytes; at most {_MOST_BYTES} are read"
-            raise InvalidInputError(msg, "look what it is; begin a new one beside the old")
+            raise InvalidInputError(msg, "move it aside; a new one is begun then")
         content = path.read_bytes()
     except FileNotFoundError:
         return {}

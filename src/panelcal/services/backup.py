@@ -7,14 +7,16 @@ from pathlib import Path
 from panelcal.domain.report import Progress
 from panelcal.domain.text import count_of, excerpt
 from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
+from panelcal.named_errors import naming
 from panelcal.services.bundle_create import FSCK, add_payloads, manifest_of
 from panelcal.services.bundle_verify import verify_digests
 from panelcal.storage.bundle import Bundle, read_bundle
-from panelcal.storage.bundle_manifest import MANIFEST_NAME, Manifest, payload_of
+from panelcal.storage.bundle_manifest import MANIFEST_NAME, Manifest, is_member_name, payload_of
 from panelcal.storage.bundle_writing import (
     STAGING_PREFIX,
     DirectoryWriter,
     appearing,
+    only_update,
     sync_file,
     writer_for,
 )
@@ -95,15 +97,23 @@ def update_backup(
     InvalidInputError
         It is a zip file, or a bundle that has only a part of a store.
     ConflictError
-        It has rows that the store has not: it is the backup of another store.
+        It has rows that the store has not: it is the backup of another store. Or
+        another process is updating it.
     IntegrityError
         The backup's list or database, or a payload of the store, is damaged.
     """
-    former = require_backup(backup)
-    if backup.is_file():
-        msg = f"{backup} is one file, which is not changed"
-        raise InvalidInputError(msg, "back up to a new file, or to a directory")
-    with temporary_directory(backup, STAGING_PREFIX) as scratch:
+    if backup.is_dir():
+        with only_update(backup):
+            return _updated(store, require_backup(backup), now, progress)
+    require_backup(backup)
+    msg = f"{backup} is one file, which is not changed"
+    raise InvalidInputError(msg, "back up to a new file, or to a directory")
+
+
+def _updated(
+    store: OpenStore, former: Bundle, now: datetime, progress: Progress | None
+) -> Manifest:
+    with temporary_directory(former.path, STAGING_PREFIX) as scratch:
         path = scratch / DATABASE_NAME
         copy_as_sqlite(store.database, path)
         _require_continued(former, path, store)
@@ -114,7 +124,7 @@ def update_backup(
             made = manifest_of(writer, "everything", now)
             writer.finish(made)
         verified = verify_digests(scratch / "new", progress)
-        verified.raise_if_damaged(f"what was copied for {backup}", FSCK)
+        verified.raise_if_damaged(f"what was copied for {former.path}", FSCK)
         return _merge(former, made, scratch / "new")
 
 
@@ -130,7 +140,11 @@ def _require_continued(former: Bundle, path: Path, store: OpenStore) -> None:
                     f"{former.path} has {count_of(len(lost), 'row')} of {table} that "
                     f"{store.directory} has not, {told}; nothing was changed"
                 )
-                raise ConflictError(msg, "it is the backup of another store: name a new directory")
+                hint = (
+                    "it is the backup of another store: name a new directory; or rows of "
+                    "this one were changed or lost: panelcal fsck"
+                )
+                raise ConflictError(msg, hint)
 
 
 def _merge(former: Bundle, made: Manifest, new: Path) -> Manifest:
@@ -151,13 +165,16 @@ def _merge(former: Bundle, made: Manifest, new: Path) -> Manifest:
         made, database=named.name, members=tuple(sorted([*kept, named], key=lambda one: one.name))
     )
     listed = new / MANIFEST_NAME
-    listed.write_text(manifest.text(), encoding="utf-8")
+    with naming(listed):
+        listed.write_text(manifest.text(), encoding="utf-8")
     sync_file(listed)
     sync_directory(root)
     listed.replace(root / MANIFEST_NAME)
     sync_directory(root)
-    if former.manifest.database != named.name:
-        (root / former.manifest.database).unlink()
+    # The former one, and what updates left that were killed here.
+    for path in root.iterdir():
+        if path.name != named.name and is_member_name(path.name):
+            path.unlink()
     return manifest
 
 

@@ -60,9 +60,9 @@ def create_bundle(
     with appearing(target, overwrite=overwrite) as making:
         with temporary_directory(target.parent, ".panelcal-") as scratch:
             path = scratch / DATABASE_NAME
-            migrate.create_database(path)
             with store.database.reading() as source:
                 chosen = select_rows(source, tag, detectors)
+                migrate.create_database(path)
                 with Database(path) as copy, copy.writing() as rows:
                     copy_rows(source, rows, chosen.keeps)
             with writer_for(making) as writer:

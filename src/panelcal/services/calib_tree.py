@@ -187,7 +187,7 @@ def _scan_type(tree: CalibTree, folder: Path) -> TypeFiles:
     entries = {path.name: path for path in (_entries(folder) if folder.is_dir() else ())}
     picks = Picks(entries)
     for name in picks.crashing:
-        tree.refuse(entries[name], f"{name} makes the legacy finder crash for every run")
+        tree.refuse(entries[name], f"{printable(name)} makes the legacy finder crash for every run")
     for name in sorted({*entries} - {*picks.crashing, *picks.considered}):
         tree.ignore(entries[name], _why_passed_over(entries[name]))
     picked = {}

@@ -20,7 +20,7 @@ from panelcal.storage.payload_tree import PayloadTree, changed_at, read_tree, si
 from panelcal.storage.payloads import STAGING_NAME
 from panelcal.storage.reader import rows_of
 from panelcal.storage.store import OpenStore, is_bundle
-from panelcal.temporary import remove_tree
+from panelcal.temporary import is_in_use, remove_tree
 
 SAFE_AGE = timedelta(days=1)
 """What is younger may be in the hands of a writer who is still at work."""
@@ -109,12 +109,14 @@ def _require_sets(constant_sets: int, tree: PayloadTree) -> None:
 def _by_age(
     what: Literal["orphan", "left-over"], paths: Iterable[Path], limit: datetime
 ) -> tuple[list[Garbage], list[Garbage]]:
-    """Return what is old enough to go, and what is not."""
+    """Return what is old enough to go, and what is not or is held by a living process."""
     old: list[Garbage] = []
     young: list[Garbage] = []
     for path in paths:
         one = Garbage(what, str(path), size_of(path))
-        (old if changed_at(path) <= limit else young).append(one)
+        # Whoever holds it is at work, however long ago that was to be seen.
+        goes = changed_at(path) <= limit and not is_in_use(path)
+        (old if goes else young).append(one)
     return old, young
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from panelcal.errors import IntegrityError, InvalidInputError
+from panelcal.named_errors import naming
 from panelcal.storage.bundle_manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -127,7 +128,7 @@ class Bundle:
             Its digest is another one.
         """
         hasher = hashlib.sha256()
-        with target.open("xb") as stream:
+        with naming(target), target.open("xb") as stream:
             for block in self.members.blocks(name):
                 hasher.update(block)
                 stream.write(block)

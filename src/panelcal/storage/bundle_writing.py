@@ -1,5 +1,7 @@
 """Bundles written: under a temporary name, read back as a whole, and put in place."""
 
+import errno
+import fcntl
 import hashlib
 import os
 import zipfile
@@ -12,11 +14,12 @@ from typing import Self
 from uuid import uuid4
 
 from panelcal.errors import ConflictError, InvalidInputError
+from panelcal.named_errors import naming
 from panelcal.storage.bundle import BLOCK_BYTES, PAYLOADS_NAME
 from panelcal.storage.bundle_manifest import MANIFEST_NAME, Manifest, Member, is_member_name
 from panelcal.storage.payload_files import opened, sync_directory
 from panelcal.storage.payloads import PayloadStore
-from panelcal.temporary import remove_tree, temporary_directory
+from panelcal.temporary import remove_abandoned, remove_tree, temporary_directory
 
 ZIP_SUFFIX = ".zip"
 STAGING_PREFIX = ".panelcal-"
@@ -104,7 +107,7 @@ class DirectoryWriter(BundleWriter):
         """Write a file; return how many bytes it got."""
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as stream:
+        with naming(path), path.open("xb") as stream:
             written = sum(map(stream.write, blocks))
             stream.flush()
             os.fsync(stream.fileno())
@@ -121,6 +124,7 @@ class ZipWriter(BundleWriter):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
+        self._path = path
         self._stream = path.open("xb")
         self._archive = zipfile.ZipFile(self._stream, "w", zipfile.ZIP_STORED)
 
@@ -131,12 +135,12 @@ class ZipWriter(BundleWriter):
         # Whatever made it: the same bytes on every system.
         info.create_system = 3
         info.file_size = size
-        with self._archive.open(info, "w") as member:
+        with naming(self._path), self._archive.open(info, "w") as member:
             return sum(map(member.write, blocks))
 
     def close(self) -> None:
         """Write the zip file's own list, and wait until the disk has it."""
-        with self._stream:
+        with naming(self._path), self._stream:
             self._archive.close()
             self._stream.flush()
             os.fsync(self._stream.fileno())
@@ -146,7 +150,33 @@ def sync_file(path: Path) -> None:
     """Wait until the disk has the bytes of a file."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with naming(path):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def only_update(backup: Path) -> Iterator[None]:
+    """Let one process at a time change a bundle that is a directory.
+
+    Raises
+    ------
+    ConflictError
+        Another process is at it.
+    """
+    handle = os.open(backup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            msg = f"{backup} is being updated by another process; nothing was changed"
+            raise ConflictError(msg, "try again when that has ended") from error
+        except OSError as error:
+            # Not every file system has locks; a backup there is still better than none.
+            if error.errno not in (errno.ENOTSUP, errno.ENOLCK, errno.EBADF, errno.ENOSYS):
+                raise
+        yield
     finally:
         os.close(handle)
 
@@ -174,6 +204,8 @@ def appearing(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     InvalidInputError
         A file cannot be there.
     """
+    # Also where one was put in place already, and its maker killed before it tidied up.
+    remove_abandoned(target.parent, STAGING_PREFIX)
     require_free(target, overwrite=overwrite)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -45,7 +45,8 @@ def read_tree(root: Path) -> PayloadTree:
     """Look at the names in a directory of payloads; one that is not there is unreadable."""
     tree = PayloadTree()
     for path in _listed(root, tree):
-        if path.name == STAGING_NAME:
+        # What a link leads to is somebody else's, and no rubbish of ours.
+        if path.name == STAGING_NAME and not path.is_symlink():
             tree.left_over.extend(_listed(path, tree))
         elif path.name == ASIDE_NAME:
             for kept in _listed(path, tree):

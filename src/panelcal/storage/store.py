@@ -20,6 +20,7 @@ from panelcal.errors import (
     NotFoundError,
     SchemaError,
 )
+from panelcal.named_errors import naming
 from panelcal.storage.bundle_manifest import MANIFEST_NAME
 from panelcal.storage.database import Database, parse_database_url
 from panelcal.storage.payloads import PayloadStore
@@ -242,7 +243,9 @@ def is_begun(directory: Path, database_url: str) -> bool:
 def name_database(directory: Path, database_url: str) -> None:
     """Write the settings of a store whose rows are in a PostgreSQL database."""
     text = settings_text(Settings(database_url))
-    (directory / SETTINGS_NAME).write_text(text, encoding="utf-8")
+    path = directory / SETTINGS_NAME
+    with naming(path):
+        path.write_text(text, encoding="utf-8")
 
 
 @contextmanager
