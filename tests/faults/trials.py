@@ -18,6 +18,7 @@ _DECIDING = {"rename", "replace", "link", "sendfile"}
 Strike = tuple[int, str]
 """The number of a point, and what happens there."""
 
+FOUND_ERRORS = 5
 _TYPED = {1, 2, 3, 4, 5, 6}
 
 
@@ -127,7 +128,10 @@ class Trials:
         if not ended.was_killed:
             verdict.untold = list(self._told(place, ended))
         verdict.orphans = len(left_over(place))
-        verdict.unsound = [] if self.job.is_of_damaged else self._unsound(place)
+        # On a server a directory that names its database comes before the settings in it.
+        is_begun = self.undisturbed.rows[0] is None and not (rows_of(place) or {}).get("store")
+        is_judged_later = self.job.is_of_damaged or is_begun
+        verdict.unsound = [] if is_judged_later else self._unsound(place)
         # A run that could not be served is passed over, and the others get other files then.
         is_planned_anew = bool(self.job.code) and not ended.was_killed
         if not is_planned_anew:
@@ -137,7 +141,7 @@ class Trials:
             new = set(left_over(place)) - self.undisturbed.left_over
             verdict.half += [f"left over: {name}" for name in sorted(new)]
         verdict.unfinished = self._done_again(place)
-        verdict.unsound += self._unsound(place) if self.job.is_of_damaged else []
+        verdict.unsound += self._unsound(place) if is_judged_later else []
         if is_planned_anew and not verdict.unfinished:
             verdict.unfinished = self._differs_if_done_again(place)
         elif not verdict.unfinished:
@@ -195,8 +199,12 @@ class Trials:
         if not place.store.is_dir():
             return []
         ended = self._forks([place.command("fsck", "--verify-data", "--json")], place.directory)
-        is_old = ended.code == 6 and "db upgrade" in ended.complained
-        if ended.code == 0 or is_old:
+        if ended.code == 0:
+            return []
+        findings = json.loads(ended.said)["findings"] if ended.code == FOUND_ERRORS else []
+        wrong = {one["code"] for one in findings if one["severity"] == "error"}
+        # A migration that did not come to its end leaves the store as it was.
+        if wrong == {"schema-older"}:
             return []
         return [f"fsck: {ended.code} {ended.said} {ended.complained}"]
 

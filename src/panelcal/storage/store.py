@@ -265,11 +265,12 @@ def building_store(directory: Path) -> Iterator[Path]:
         The directory already holds a store or anything else.
     """
     directory = directory.resolve()
+    if directory.is_dir():
+        # Also of a call that was killed when the store was complete.
+        remove_abandoned(directory, _BUILDING)
     if (directory / DATABASE_NAME).exists() or (directory / SETTINGS_NAME).exists():
         msg = f"{directory} already holds a store"
         raise ConflictError(msg, f"panelcal --store {directory} db current")
-    if directory.is_dir():
-        remove_abandoned(directory, _BUILDING)
     if directory.exists() and not _is_free(directory):
         msg = f"{directory} is not an empty directory"
         raise ConflictError(msg, "name a directory that does not exist yet")
