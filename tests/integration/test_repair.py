@@ -77,6 +77,25 @@ def test_missing_and_damaged_payloads_come_back_and_the_damaged_one_is_kept(
 
 
 @on_sqlite
+@pytest.mark.parametrize("name", ["before.zip", "before"])
+def test_payloads_come_back_from_a_bundle(
+    stores: tuple[Path, Path], tmp_path: Path, name: str
+) -> None:
+    store, _ = stores
+    done = run(store, "backup", tmp_path / name)
+    assert done.exit_code == 0, done.output
+    before = fingerprint(store)
+    gain, offset = payloads_of(store, "M068")
+    shutil.rmtree(gain)
+    flip(offset)
+    assert run(store, "fsck", "--verify-data").exit_code == 5
+    done = run(store, "fsck", "--repair-from", tmp_path / name)
+    assert done.exit_code == 0, done.output
+    shutil.rmtree(store / "payloads" / "damaged")
+    assert fingerprint(store) == before
+
+
+@on_sqlite
 def test_what_the_other_store_does_not_have_is_left_and_told(stores: tuple[Path, Path]) -> None:
     store, other = stores
     (had, _), (lacked, _) = payloads_of(store, "M044"), payloads_of(store, "M068")
