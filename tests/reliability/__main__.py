@@ -19,7 +19,9 @@ def main() -> int:
     """Run what was not run yet, write the document, and return 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="scripts/reliability", description=__doc__)
     parser.add_argument("--corruptions", type=int, default=1000, metavar="N")
-    parser.add_argument("--kill-every", type=int, default=1, metavar="N", help="of the points")
+    parser.add_argument(
+        "--kills", type=int, default=sys.maxsize, metavar="N", help="at most so many of a job"
+    )
     parser.add_argument("--soak-seconds", type=float, default=300, metavar="SECONDS")
     parser.add_argument("--fuzz-seconds", type=int, default=60, metavar="SECONDS")
     parser.add_argument(
@@ -29,7 +31,7 @@ def main() -> int:
     asked = parser.parse_args()
     commands = {
         "corruption": ("-n", asked.corruptions),
-        "faults": ("--every", asked.kill_every),
+        "faults": ("--at-most", asked.kills),
         "soak": ("--seconds", asked.soak_seconds),
         "fuzz": ("--seconds", asked.fuzz_seconds),
     }
@@ -45,7 +47,7 @@ def main() -> int:
             for module in commands
             if (directory / f"{module}.json").exists()
         }
-    lines = list(_lines(found))
+    lines = [f"With: {_told(commands)}.", "", *_lines(found)]
     if asked.document is not None:
         put_between_marks(asked.document, lines)
     sys.stdout.write("\n".join(lines) + "\n")
@@ -57,6 +59,11 @@ def _run(module: str, options: Sequence[object], results: Path) -> int:
         return 0
     command = [sys.executable, "-m", module, *map(str, options), "--json", str(results)]
     return subprocess.run(command, check=False).returncode
+
+
+def _told(commands: Mapping[str, Sequence[object]]) -> str:
+    options = (f"{module} {name} {value}" for module, (name, value) in commands.items())
+    return ", ".join(options)
 
 
 def _lines(found: Mapping[str, Document]) -> Iterator[str]:
