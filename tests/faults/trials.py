@@ -137,7 +137,9 @@ class Trials:
         if not is_planned_anew:
             self._compare_rows(place, ended, verdict)
             verdict.half += self._half_files(place)
-        if not ended.was_killed and ended.code != self.job.code:
+        # What a collection moved away and cannot remove is a left-over, as it was an orphan.
+        is_collecting = self.job.preparation == "orphans"
+        if not ended.was_killed and ended.code != self.job.code and not is_collecting:
             new = set(left_over(place)) - self.undisturbed.left_over
             verdict.half += [f"left over: {name}" for name in sorted(new)]
         verdict.unfinished = self._done_again(place)
