@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+PREFIX = ".panelcal-"
+"""With which names of temporary things begin, so that whoever meets one knows whose it is."""
+
 
 @contextmanager
 def temporary_directory(parent: Path, prefix: str, mode: int = 0o700) -> Iterator[Path]:
@@ -44,9 +47,8 @@ def temporary_directory(parent: Path, prefix: str, mode: int = 0o700) -> Iterato
 
 def remove_abandoned(parent: Path, prefix: str) -> None:
     """Remove what `temporary_directory` made for processes that are no more."""
-    own = re.compile(re.escape(prefix) + "[0-9a-f]{32}", re.ASCII)
     try:
-        found = [path for path in parent.iterdir() if own.fullmatch(path.name)]
+        found = named_as_temporary(parent, prefix)
     except OSError:
         # What cannot be looked into cannot be tidied; whether it can be used is asked next.
         return
@@ -59,6 +61,18 @@ def remove_abandoned(parent: Path, prefix: str) -> None:
         remove_tree(path)
         for handle in handles:
             os.close(handle)
+
+
+def named_as_temporary(parent: Path, prefix: str) -> list[Path]:
+    """Return what is called as `temporary_directory` calls what it makes.
+
+    Raises
+    ------
+    OSError
+        The directory cannot be looked into.
+    """
+    own = re.compile(re.escape(prefix) + "[0-9a-f]{32}", re.ASCII)
+    return [path for path in parent.iterdir() if own.fullmatch(path.name)]
 
 
 def is_in_use(path: Path) -> bool:

@@ -17,24 +17,23 @@ from panelcal.exporters.permissions import (
     missing_directories,
 )
 from panelcal.named_errors import naming
-from panelcal.temporary import remove_abandoned, remove_tree, temporary_directory
+from panelcal.temporary import PREFIX, remove_abandoned, remove_tree, temporary_directory
 
-STAGING_PREFIX = ".panelcal-"
-JOB_PREFIX = ".panelcal-job-"
+JOB_PREFIX = f"{PREFIX}job-"
 
 _LEVELS = 5
 """A directory of files, the three above it that a calib directory has, and where that is."""
 
 
 @contextmanager
-def staging(target_dir: Path, prefix: str = STAGING_PREFIX) -> Iterator[Path]:
+def staging(target_dir: Path, prefix: str = PREFIX) -> Iterator[Path]:
     """Give a temporary directory on the file system of a directory to come."""
     remove_abandoned_staging(target_dir, prefix)
     with temporary_directory(nearest_existing(target_dir), prefix) as temporary:
         yield temporary
 
 
-def remove_abandoned_staging(target_dir: Path, prefix: str = STAGING_PREFIX) -> None:
+def remove_abandoned_staging(target_dir: Path, prefix: str = PREFIX) -> None:
     """Remove what killed processes left in a directory and above it."""
     # One may have made some of the directories, and have left its own above them.
     for place in (target_dir, *target_dir.parents)[:_LEVELS]:

@@ -16,12 +16,12 @@ from panelcal.errors import ConflictError, IntegrityError
 from panelcal.exporters.dcs_open import opened, require_h5py
 from panelcal.exporters.permissions import Permissions, copy_permissions
 from panelcal.named_errors import naming
-from panelcal.temporary import temporary_file
+from panelcal.temporary import PREFIX, temporary_file
 
 LIBRARIES = ("earliest", "v110")
 """The format's versions to write: Python 2.7 reads with HDF5 1.10."""
 
-_PREFIX, _SUFFIX = ".panelcal-", ".h5"
+_SUFFIX = ".h5"
 _MEGABYTE = 2**20
 
 
@@ -49,7 +49,7 @@ def replacing(target: Path, room: int, permissions: Permissions) -> Iterator[Pat
         Another program changed the file meanwhile.
     """
     _remove_leftovers(target.parent)
-    with temporary_file(target.parent, _PREFIX, _SUFFIX) as copy:
+    with temporary_file(target.parent, PREFIX, _SUFFIX) as copy:
         state = _state_of(target)
         before = _begin(target, copy)
         _reserve(copy, room)
@@ -69,7 +69,7 @@ def replacing(target: Path, room: int, permissions: Permissions) -> Iterator[Pat
 
 def _remove_leftovers(directory: Path) -> None:
     """Remove the copies of killed writers: with the lock held there is no other."""
-    for leftover in directory.glob(f"{_PREFIX}*{_SUFFIX}"):
+    for leftover in directory.glob(f"{PREFIX}*{_SUFFIX}"):
         with suppress(PermissionError):
             leftover.unlink(missing_ok=True)
 

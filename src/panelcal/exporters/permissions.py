@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from panelcal.temporary import temporary_directory
+from panelcal.temporary import PREFIX, temporary_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Permissions:
     def make_directories(self, path: Path) -> None:
         """Make a directory and what is missing above it."""
         for directory in missing_directories(path):
-            with temporary_directory(directory.parent, ".panelcal-") as staged:
+            with temporary_directory(directory.parent, PREFIX) as staged:
                 self.make_directory(directory, staged)
 
     def make_directory(self, directory: Path, staged: Path) -> None:

@@ -13,7 +13,6 @@ from panelcal.services.bundle_verify import verify_digests
 from panelcal.storage.bundle import Bundle, read_bundle
 from panelcal.storage.bundle_manifest import MANIFEST_NAME, Manifest, is_member_name, payload_of
 from panelcal.storage.bundle_writing import (
-    STAGING_PREFIX,
     DirectoryWriter,
     appearing,
     only_update,
@@ -26,7 +25,7 @@ from panelcal.storage.payload_files import sync_directory
 from panelcal.storage.payloads import PayloadStore
 from panelcal.storage.reader import rows_of
 from panelcal.storage.store import DATABASE_NAME, PAYLOADS_NAME, OpenStore, is_bundle, open_store
-from panelcal.temporary import remove_tree, temporary_directory
+from panelcal.temporary import PREFIX, remove_tree, temporary_directory
 
 
 def back_up(
@@ -58,7 +57,7 @@ def back_up(
         A payload is missing or damaged, or what was written reads back differently.
     """
     with appearing(target) as making:
-        with temporary_directory(target.parent, ".panelcal-") as scratch:
+        with temporary_directory(target.parent, PREFIX) as scratch:
             path = scratch / DATABASE_NAME
             copy_as_sqlite(store.database, path)
             with writer_for(making) as writer:
@@ -113,7 +112,7 @@ def update_backup(
 def _updated(
     store: OpenStore, former: Bundle, now: datetime, progress: Progress | None
 ) -> Manifest:
-    with temporary_directory(former.path, STAGING_PREFIX) as scratch:
+    with temporary_directory(former.path, PREFIX) as scratch:
         path = scratch / DATABASE_NAME
         copy_as_sqlite(store.database, path)
         _require_continued(former, path, store)

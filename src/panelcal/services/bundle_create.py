@@ -16,7 +16,7 @@ from panelcal.storage.copying import copy_rows
 from panelcal.storage.database import SCHEMA_REVISION, Database
 from panelcal.storage.payloads import PayloadStore
 from panelcal.storage.store import DATABASE_NAME, OpenStore
-from panelcal.temporary import temporary_directory
+from panelcal.temporary import PREFIX, temporary_directory
 
 FSCK = "nothing was put in place; panelcal fsck --verify-data says what of the store is damaged"
 
@@ -58,7 +58,7 @@ def create_bundle(
         A payload is missing or damaged, or what was written reads back differently.
     """
     with appearing(target, overwrite=overwrite) as making:
-        with temporary_directory(target.parent, ".panelcal-") as scratch:
+        with temporary_directory(target.parent, PREFIX) as scratch:
             path = scratch / DATABASE_NAME
             with store.database.reading() as source:
                 chosen = select_rows(source, tag, detectors)

@@ -13,7 +13,6 @@ from panelcal.domain.text import plain
 from panelcal.errors import IntegrityError, InvalidInputError
 from panelcal.exporters.calib_dir import find_file, require_would_serve, type_directory
 from panelcal.exporters.calib_files import (
-    STAGING_PREFIX,
     put_in_place,
     remove_abandoned_staging,
     remove_empty,
@@ -38,6 +37,7 @@ from panelcal.services.export import Answer, Writing, copy_text, write_text
 from panelcal.storage.deployments import DeployedContent, add_deployment, deployed_contents
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
+from panelcal.temporary import PREFIX
 
 
 def deploy(
@@ -115,7 +115,7 @@ def write_files(
     writing: Writing,
     equal: EqualFiles,
     progress: Progress | None = None,
-    prefix: str = STAGING_PREFIX,
+    prefix: str = PREFIX,
 ) -> dict[str, Deployed]:
     """Write the files of an answer, all of them or none, and put them on record.
 

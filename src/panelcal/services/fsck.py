@@ -1,6 +1,5 @@
 """Fsck: look at a whole store, also at one that cannot be opened, and change nothing."""
 
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -28,8 +27,7 @@ from panelcal.storage.store import (
     open_database,
     open_store,
 )
-
-_STAGING = re.compile(r"\.panelcal-[0-9a-f]{32}\Z", re.ASCII)
+from panelcal.temporary import PREFIX, named_as_temporary
 
 
 def fsck(
@@ -112,7 +110,7 @@ def staging_directories(directory: Path) -> list[Path]:
     found: list[Path] = []
     for parent in (directory, directory.resolve().parent):
         try:
-            found += (path for path in parent.iterdir() if _STAGING.match(path.name))
+            found += named_as_temporary(parent, PREFIX)
         except PermissionError:
             # Who may not look there made none there.
             continue

@@ -19,10 +19,9 @@ from panelcal.storage.bundle import BLOCK_BYTES, PAYLOADS_NAME
 from panelcal.storage.bundle_manifest import MANIFEST_NAME, Manifest, Member, is_member_name
 from panelcal.storage.payload_files import opened, sync_directory
 from panelcal.storage.payloads import PayloadStore
-from panelcal.temporary import remove_abandoned, remove_tree, temporary_directory
+from panelcal.temporary import PREFIX, remove_abandoned, remove_tree, temporary_directory
 
 ZIP_SUFFIX = ".zip"
-STAGING_PREFIX = ".panelcal-"
 
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 """The earliest that a zip file can tell: equal content is to be equal bytes."""
@@ -205,14 +204,14 @@ def appearing(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         A file cannot be there.
     """
     # Also where one was put in place already, and its maker killed before it tidied up.
-    remove_abandoned(target.parent, STAGING_PREFIX)
+    remove_abandoned(target.parent, PREFIX)
     require_free(target, overwrite=overwrite)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         msg = f"cannot make {target.parent}: {error.strerror}"
         raise InvalidInputError(msg, "name a place in a directory that can be written") from error
-    with temporary_directory(target.parent, STAGING_PREFIX) as scratch:
+    with temporary_directory(target.parent, PREFIX) as scratch:
         # Under its own name: what it is made as goes by how that ends.
         making = scratch / target.name
         yield making

@@ -24,14 +24,13 @@ from panelcal.named_errors import naming
 from panelcal.storage.bundle_manifest import MANIFEST_NAME
 from panelcal.storage.database import Database, parse_database_url
 from panelcal.storage.payloads import PayloadStore
-from panelcal.temporary import remove_abandoned, temporary_directory
+from panelcal.temporary import PREFIX, remove_abandoned, temporary_directory
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 DATABASE_NAME = "panelcal.db"
 PAYLOADS_NAME = "payloads"
-_BUILDING = ".panelcal-"
 
 _SETTINGS = "SELECT id, time_zone, created_at_us, seal FROM store"
 
@@ -267,7 +266,7 @@ def building_store(directory: Path) -> Iterator[Path]:
     directory = directory.resolve()
     if directory.is_dir():
         # Also of a call that was killed when the store was complete.
-        remove_abandoned(directory, _BUILDING)
+        remove_abandoned(directory, PREFIX)
     if (directory / DATABASE_NAME).exists() or (directory / SETTINGS_NAME).exists():
         msg = f"{directory} already holds a store"
         raise ConflictError(msg, f"panelcal --store {directory} db current")
@@ -278,7 +277,7 @@ def building_store(directory: Path) -> Iterator[Path]:
     # what is mounted on it stay.
     home = directory if directory.is_dir() else directory.parent
     home.mkdir(parents=True, exist_ok=True)
-    with temporary_directory(home, _BUILDING, mode=0o777) as building:
+    with temporary_directory(home, PREFIX, mode=0o777) as building:
         (building / PAYLOADS_NAME).mkdir()
         yield building
 
