@@ -161,14 +161,7 @@ def restore(
         Path,
         typer.Argument(metavar="DIR", help="Where the store is to be.", parser=options.parse_path),
     ],
-    database_url: Annotated[
-        str | None,
-        typer.Option(
-            "--database-url",
-            metavar="URL",
-            help="An empty PostgreSQL database for the rows, postgresql://USER@HOST/NAME.",
-        ),
-    ] = None,
+    database_url: options.DatabaseUrl = None,
     json: options.Json = False,
 ) -> None:
     """Make a store from a backup: every row, time and payload as it was."""

@@ -57,6 +57,14 @@ StoreDir = Annotated[
         parser=parse_path,
     ),
 ]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        metavar="URL",
+        help="An empty PostgreSQL database for the rows, postgresql://USER@HOST/NAME.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Target = Annotated[
     str,

@@ -38,14 +38,7 @@ def init(
             help="Zone of 14-digit stamps; it cannot be changed later.",
         ),
     ] = DEFAULT_TIME_ZONE,
-    database_url: Annotated[
-        str | None,
-        typer.Option(
-            "--database-url",
-            metavar="URL",
-            help="An empty PostgreSQL database for the rows, postgresql://USER@HOST/NAME.",
-        ),
-    ] = None,
+    database_url: options.DatabaseUrl = None,
 ) -> None:
     """Make a store, with an SQLite database and local zarr."""
     from panelcal.domain.moments import time_zone as zone_named
