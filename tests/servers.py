@@ -28,18 +28,19 @@ _MEMORY, _ROOM = Path("/dev/shm"), 2**31
 def postgresql_server() -> Iterator[URL | None]:
     """Give a server on which databases can be made, None if there is none.
 
-    ``PANELCAL_TEST_POSTGRES`` names one; otherwise 127.0.0.1:5432 is tried, and
-    then a throw-away cluster is started from the binaries of this machine.
+    ``PANELCAL_TEST_POSTGRES`` names one; otherwise a throw-away cluster is started
+    from the binaries of this machine, which need not wait for the disk, as a server
+    does that keeps data. Without binaries 127.0.0.1:5432 is tried.
     """
     named = os.environ.get("PANELCAL_TEST_POSTGRES")
     if named:
         yield make_url(named)
         return
-    if _answers(LOCAL):
-        yield make_url(LOCAL)
-        return
     with own_cluster() as cluster:
-        yield None if cluster is None else cluster.url
+        if cluster is not None:
+            yield cluster.url
+            return
+    yield make_url(LOCAL) if _answers(LOCAL) else None
 
 
 def _answers(url: str) -> bool:

@@ -121,10 +121,16 @@ def _all() -> list[RowDamage]:
     found += _edits("constant_set", "id = 2", frozenset({NOW}), {"revision": "9", "reason": "'x'"})
     found += _edits("constant_set", "id = 4", whole, {"reason": "'x'", "delivered_from": "'x'"})
     found += _edits("constant_set", "id = 4", BOTH, {"seal": _OTHER})
-    found += _edits("run", "id = 2", frozenset({WHOLE}), {"experiment": "'xcsls3717'", "run": "11"})
-    used = {name: value for name, value in _RUN.items() if name not in ("experiment", "run")}
-    del used["source"]
+    # Of a run with two sources, which one is meant is asked before anything is given.
+    used = {name: value for name, value in _RUN.items() if name != "source"}
     found += _edits("run", "id = 2", BOTH, used)
+    found.append(
+        RowDamage(
+            "run (id = 2): experiment and run edited",
+            ("UPDATE run SET experiment = 'xcsls3717', run = 11 WHERE id = 2",),
+            frozenset({WHOLE}),
+        )
+    )
     found += _edits("run", "id = 1", whole, {"note": "'edited'", "seal": _OTHER})
     found += _edits("tag", "name = 't1'", frozenset({PAST}), _TAG)
     found += _edits("tag", "name = 't1'", whole, {"name": "'t2'"})

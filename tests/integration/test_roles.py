@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 from typer.testing import CliRunner, Result
 
 from builders import GainsTree, fingerprint, rows, write_delivery
@@ -114,10 +114,10 @@ class Grants:
 
 
 @pytest.fixture
-def grants(store_on_server: Path, server: URL, panelcal: RunsProgram) -> Iterator[Grants]:
+def grants(store_on_server: Path, panelcal: RunsProgram) -> Iterator[Grants]:
     """The roles in the database of the store, under a prefix of this test's own."""
     own = f"t{uuid4().hex[:12]}"
-    url = server.set(database=str(read_settings(store_on_server).database_url).rpartition("/")[2])
+    url = make_url(str(read_settings(store_on_server).database_url))
     made = Grants(own, store_on_server, url)
     try:
         made.sql(panelcal("db", "roles", "--prefix", own))

@@ -167,3 +167,22 @@ def test_opening_a_store_whose_time_zone_was_edited_is_refused(filled: OpenStore
     Scene(filled.directory).tamper("UPDATE store SET time_zone = 'UTC'")
     with pytest.raises(IntegrityError, match=r"row 1 of store .* time_zone 'UTC'"):
         open_store(filled.directory)
+
+
+@pytest.mark.parametrize(
+    "edit", ["experiment = 'xcsls3717'", "run = 11", "source = 'XcsEndstation.0:Jungfrau.1'"]
+)
+def test_a_correction_that_says_another_run_is_missed_where_it_was(
+    filled: OpenStore, panelcal: RunsProgram, tmp_path: Path, edit: str
+) -> None:
+    Scene(filled.directory).tamper(f"UPDATE run SET {edit} WHERE id = 2")
+    asked = (DATASET, "-s", "XcsEndstation.0:Jungfrau.0")
+    for command in (("resolve",), ("get", "-o", tmp_path / "x.npy", "-k", "pixel_gain")):
+        refused = panelcal(command[0], *asked, *command[1:])
+        assert refused.exit_code == 5, refused.output
+        assert "row 2 of run" in refused.stderr
+    with (
+        open_for_python(filled.directory) as opened,
+        pytest.raises(IntegrityError, match="row 2 of run"),
+    ):
+        opened.resolve(DATASET, source="XcsEndstation.0:Jungfrau.0").arrays()

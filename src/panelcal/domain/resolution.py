@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from panelcal.domain.moments import iso_utc, stamp_of
+from panelcal.domain.runs import Run
 from panelcal.domain.validity import Policy
 
 TOKEN_DIGITS = 16
@@ -73,6 +74,8 @@ class Resolution:
         Panels that legacy policy answered outside their validity.
     notices : tuple of str
         What the reader should know about how the request was understood.
+    run : Run or None
+        The registered run that was asked about; None where it was a detector id.
     """
 
     detector: str
@@ -84,6 +87,7 @@ class Resolution:
     zone: ZoneInfo
     guessed: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    run: Run | None = field(default=None, repr=False, compare=False)
 
     @property
     def token(self) -> str:

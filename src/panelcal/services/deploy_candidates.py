@@ -84,7 +84,7 @@ def find_candidates(
             hint = f"did you mean {', '.join(near)}?" if near else "panelcal run list"
             raise NotFoundError(msg, hint)
         runs = [run for run in runs if run.dataset.experiment == experiment]
-    rows = SealedRows(connection)
+    rows = SealedRows(connection, of_many_runs=True)
     return [_candidate(connection, zone, detector_type, run, rows) for run in runs]
 
 

@@ -165,7 +165,7 @@ def resolve_run(
         msg = f"{run.dataset} {run.source} is registered without a begin time{said}"
         raise InvalidInputError(msg, "say when with --at")
     if run.detector_id is not None:
-        return _resolve_detector(source, run.detector_id, asked, policy, as_of, zone)
+        return _resolve_detector(source, run.detector_id, asked, policy, as_of, zone, run)
     if not run.modules:
         said = f" ({run.note})" if run.note else ""
         msg = f"{run.dataset} {run.source} has no detector id and declares no modules{said}"
@@ -179,6 +179,7 @@ def resolve_run(
         panels=tuple(_declared(source, run.modules, as_of)),
         zone=zone,
         notices=asked.notices,
+        run=run,
     )
 
 
@@ -253,6 +254,7 @@ def _resolve_detector(
     policy: Policy,
     as_of: datetime | None,
     zone: ZoneInfo,
+    run: Run | None = None,
 ) -> Resolution:
     asked_for = parse_detector_id(detector)
     if asked_for.prefix:
@@ -280,6 +282,7 @@ def _resolve_detector(
         zone=zone,
         guessed=guessed,
         notices=asked.notices,
+        run=run,
     )
 
 

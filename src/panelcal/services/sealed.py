@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from panelcal.domain.moments import from_microseconds, moment_of, to_microseconds
 from panelcal.domain.resolution import Resolution, ResolvedPanel
+from panelcal.domain.runs import Run
 from panelcal.domain.seal import RESTORE
 from panelcal.domain.validity import Assignment, in_force, select_legacy
 from panelcal.errors import IntegrityError
+from panelcal.storage.runs import EditedRun, edited_runs
 from panelcal.storage.sealed_ledger import (
     LedgerRow,
     broken_links,
@@ -41,12 +43,16 @@ class SealedRows:
     ----------
     source : Connection or Snapshot
         The database; one state of it.
+    of_many_runs : bool
+        Answers of many runs are to be judged: the rows of all runs are read at once.
     """
 
     source: "Readable"
+    of_many_runs: bool = False
     _chains: dict[str, list[LedgerRow] | None] = field(default_factory=dict)
     _sets: dict[int, SealedSet] = field(default_factory=dict)
     _current: dict[str, list[Assignment]] = field(default_factory=dict)
+    _edited: list[EditedRun] | None = None
 
     def require(self, resolution: Resolution, settled: datetime | None = None) -> None:
         """Refuse an answer that does not follow from rows as they were recorded.
@@ -64,6 +70,8 @@ class SealedRows:
             A row was edited, removed or inserted by hand, and the message names
             it; or other rows are in force than the answer says.
         """
+        if resolution.run is not None:
+            self._require_run(resolution.run)
         named = [panel for panel in resolution.panels if panel.panel is not None]
         self._read_chains({str(panel.panel) for panel in named})
         self._require_sets(resolution.panels)
@@ -92,6 +100,21 @@ class SealedRows:
             As `require`.
         """
         self._read_chains(set(panels))
+
+    def _require_run(self, run: Run) -> None:
+        """Refuse a run of which a row was edited so that it no longer says which run it is of.
+
+        Were it a correction, the row before it would hold again.
+        """
+        if not self.of_many_runs:
+            edited = edited_runs(self.source, run.dataset)
+        elif self._edited is None:
+            edited = self._edited = edited_runs(self.source)
+        else:
+            edited = self._edited
+        for one in edited:
+            if one.was_of(run.dataset, run.source):
+                raise one.broken.refusal()
 
     def _read_chains(self, panels: set[str]) -> None:
         new = panels - self._chains.keys()

@@ -82,7 +82,7 @@ def verify_deploy(
         if experiment is not None:
             _require_known(experiment, {name for name, _ in places | runs.keys()}, root)
             places = {place for place in places if place[0] == experiment}
-        rows = SealedRows(connection)
+        rows = SealedRows(connection, of_many_runs=True)
         require_as_recorded(run for place in places for run in runs.get(place, ()))
         resolved = {
             place: [

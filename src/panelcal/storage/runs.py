@@ -1,12 +1,13 @@
 """Registered runs in the database."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from panelcal.domain.moments import moment_of, to_microseconds
 from panelcal.domain.runs import Dataset, Run
-from panelcal.domain.seal import broken_run, run_seal
+from panelcal.domain.seal import BrokenSeal, broken_run, run_seal
 from panelcal.storage.reader import rows_of
 
 if TYPE_CHECKING:
@@ -85,6 +86,46 @@ def _runs(rows: Sequence[Sequence[Any]]) -> list[Run]:
         ) in (values,)
     ]
     return sorted(found, key=lambda run: (run.dataset, run.source, run.recorded_at))
+
+
+@dataclass(frozen=True, slots=True)
+class EditedRun:
+    """A run's row that is not as it was recorded.
+
+    Parameters
+    ----------
+    broken : BrokenSeal
+        Which row it is, and what it says now.
+    """
+
+    broken: BrokenSeal
+    _further: Sequence[Any]
+    _seal: str
+
+    def was_of(self, dataset: Dataset, source: str) -> bool:
+        """Say whether the row was recorded for this source of this run."""
+        own = (dataset.experiment, dataset.run, source)
+        return self._seal == run_seal((*own, *self._further))
+
+
+def edited_runs(source: "Readable", near: Dataset | None = None) -> list[EditedRun]:
+    """Return the rows of runs that are not as they were recorded.
+
+    Parameters
+    ----------
+    near : Dataset or None
+        Only rows that say its experiment or its run number; None is all.
+    """
+    parameters: dict[str, str | int | None] = {}
+    where = ""
+    if near is not None:
+        where = "WHERE row.experiment = :experiment OR row.run = :run"
+        parameters = {"experiment": near.experiment, "run": near.run}
+    return [
+        EditedRun(broken, values[3:], seal)
+        for row_id, *values, seal in rows_of(source, f"{_RUNS} {where}", parameters)
+        if (broken := broken_run(row_id, values, seal))
+    ]
 
 
 def datasets(source: "Readable") -> list[Dataset]:
