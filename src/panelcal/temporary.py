@@ -34,15 +34,37 @@ def temporary_directory(parent: Path, prefix: str, mode: int = 0o700) -> Iterato
     path = parent / f"{prefix}{uuid4().hex}"
     handles: list[int] = []
     try:
-        while not handles:
-            path.mkdir(mode=mode)
-            # Another process may take it for abandoned, and remove it, until it is held.
-            handles += _held(path, fcntl.LOCK_EX)
+        make_held(path, handles, mode)
         yield path
     finally:
-        remove_tree(path)
-        for handle in handles:
-            os.close(handle)
+        remove_held(path, handles)
+
+
+def make_held(path: Path, handles: list[int], mode: int = 0o700) -> None:
+    """Make a directory that other processes can tell to be in use.
+
+    Parameters
+    ----------
+    handles : list of int
+        Gets the descriptors that hold it, for `remove_held`; known to the caller
+        before there is anything to remove.
+
+    Raises
+    ------
+    OSError
+        It cannot be made.
+    """
+    while not handles:
+        path.mkdir(mode=mode)
+        # Another process may take it for abandoned, and remove it, until it is held.
+        handles += _held(path, fcntl.LOCK_EX)
+
+
+def remove_held(path: Path, handles: list[int]) -> None:
+    """Remove a directory that was made by `make_held`, or was to be."""
+    remove_tree(path)
+    while handles:
+        os.close(handles.pop())
 
 
 def remove_abandoned(parent: Path, prefix: str) -> None:

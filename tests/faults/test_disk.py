@@ -119,9 +119,8 @@ def test_a_file_that_must_not_grow_is_named_and_nothing_is_recorded(
     # The database is longer than that already: no command of SQL alone could tell.
     ended = forks([command], place.directory, file_bytes=limit)
     assert ended.code == 1
-    assert (
-        f"error: [Errno 27] File too large: '{place.store}/payloads/incoming/" in ended.complained
-    )
+    assert f"error: {place.store}/payloads/incoming/" in ended.complained
+    assert ": File too large" in ended.complained
     assert fingerprint(place.store) == before
     assert forks([command], place.directory).code == 0
 

@@ -126,6 +126,19 @@ def test_a_bundle_of_a_tag_answers_every_question_as_the_store_does_as_of_the_ta
     assert list(temporary.iterdir()) == []
 
 
+def test_what_a_killed_reader_took_out_of_a_zip_file_goes_when_the_next_one_opens(
+    file: Path, temporary: Path
+) -> None:
+    with open_store(file):
+        (living,) = temporary.iterdir()
+        abandoned = living.with_name(f"{living.name[:-32]}{'0' * 32}")
+        shutil.copytree(living, abandoned)
+        with open_store(file):
+            assert living.is_dir()
+            assert not abandoned.exists()
+    assert list(temporary.iterdir()) == []
+
+
 def test_what_was_recorded_after_the_tag_is_not_in_its_bundle(
     told: OpenStore, target: Path
 ) -> None:

@@ -25,6 +25,7 @@ from panelcal.services.gc import collect_garbage
 from panelcal.services.modules import deliver
 from panelcal.services.resolve import resolve
 from panelcal.services.tags import create_tag
+from panelcal.storage.payloads import STAGING_NAME
 from panelcal.storage.store import OpenStore, open_store
 from panelcal.temporary import temporary_directory
 from past_triggers import change_past_triggers
@@ -120,6 +121,18 @@ def test_a_directory_that_a_living_process_holds_is_no_left_over(filled: Path) -
         assert used.is_dir()
         assert shown["removed"] == []
         assert [one["path"] for one in shown["too_young"]] == [str(used)]
+
+
+@on_sqlite
+def test_what_a_living_writer_is_writing_is_no_left_over(filled: Path) -> None:
+    with open_store(filled) as store, store.payloads.batch() as batch:
+        digest = batch.add(np.ones(TREE_SHAPE, np.float32))
+        (used,) = (store.payloads.root / STAGING_NAME).iterdir()
+        age(used)
+        shown = json.loads(run(filled, "gc", "--older-than", "0", "--json").stdout)
+        assert [one["path"] for one in shown["too_young"]] == [str(used)]
+        batch.publish()
+        assert store.payloads.has(digest)
 
 
 @on_sqlite

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,11 +36,30 @@ def told_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise
-        _tell("error", str(error))
+        _tell("error", _account(error))
+        if error.errno in _HINTS:
+            _tell("hint", _HINTS[error.errno])
         raise typer.Exit(1) from error
     except MemoryError as error:
         _tell("error", "this takes more memory than there is")
         raise typer.Exit(1) from error
+
+
+_HINTS = {
+    errno.EACCES: "look at the permissions, or name a place that can be written",
+    errno.EPERM: "look at the permissions, or name a place that can be written",
+    errno.EROFS: "name a place that can be written",
+    errno.ENOSPC: "make room on that disk, and try again",
+    errno.EDQUOT: "make room within your quota, and try again",
+    errno.EIO: "the disk or the server that has it fails: look at the system's log",
+}
+"""What to do where the system refuses, by its error number."""
+
+
+def _account(error: OSError) -> str:
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{os.fsdecode(error.filename)}: {error.strerror}"
 
 
 def _tell(word: str, said: str) -> None:

@@ -17,7 +17,16 @@ from panelcal.storage.bundle_manifest import payload_of
 from panelcal.storage.payload_batch import PayloadBatch
 from panelcal.storage.payload_reading import StoredPayload
 from panelcal.storage.payloads import PayloadStore
-from panelcal.temporary import remove_tree, temporary_directory
+from panelcal.temporary import (
+    PREFIX,
+    make_held,
+    remove_abandoned,
+    remove_held,
+    temporary_directory,
+)
+
+_SCRATCH = f"{PREFIX}bundle-"
+"""With which names of directories begin that a zip file is taken out into."""
 
 
 class BundlePayloads(PayloadStore):
@@ -37,10 +46,11 @@ class BundlePayloads(PayloadStore):
         self._bundle = bundle
         self._scratch = scratch
         self._release: Callable[[], object] | None = None
+        self._handles: list[int] = []
         if scratch is not None:
             # Before there is anything to remove: nothing comes between making it and
             # knowing of it. Called at the latest when the interpreter ends.
-            self._release = weakref.finalize(self, _remove_own, scratch, os.getpid())
+            self._release = weakref.finalize(self, _remove_own, scratch, self._handles, os.getpid())
         self._lock = Lock()
         self._files: dict[str, list[str]] = {}
         for member in bundle.manifest.members:
@@ -59,10 +69,12 @@ class BundlePayloads(PayloadStore):
         """
         if isinstance(bundle.members, FilesOfDirectory):
             return cls(bundle, None)
-        scratch = Path(gettempdir()) / f"panelcal-{uuid4().hex}"
+        parent = Path(gettempdir())
+        remove_abandoned(parent, _SCRATCH)
+        scratch = parent / f"{_SCRATCH}{uuid4().hex}"
         payloads = cls(bundle, scratch)
         try:
-            scratch.mkdir(mode=0o700)
+            make_held(scratch, payloads._handles)
         except OSError as error:
             msg = f"cannot make {scratch}: {error.strerror}"
             raise PanelcalError(msg, "set TMPDIR to a directory that can be written") from error
@@ -163,7 +175,7 @@ def lay_out(bundle: Bundle) -> LaidOut:
     return LaidOut(path, payloads)
 
 
-def _remove_own(scratch: Path, process: int) -> None:
+def _remove_own(scratch: Path, handles: list[int], process: int) -> None:
     # A forked process that ends must not take the directory from the one that made it.
     if os.getpid() == process:
-        remove_tree(scratch)
+        remove_held(scratch, handles)

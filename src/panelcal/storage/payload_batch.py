@@ -14,7 +14,7 @@ from panelcal.errors import ConflictError, IntegrityError
 from panelcal.storage.payload_files import aligned_empty, sync_directory, write_durably
 from panelcal.storage.payload_layout import DESCRIPTION_NAME, chunk_path, description
 from panelcal.storage.payload_reading import StoredPayload, checksum_of
-from panelcal.temporary import remove_tree
+from panelcal.temporary import make_held, remove_held, remove_tree
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -62,6 +62,7 @@ class PayloadBatch:
         self._in_flight: deque[_Submitted] = deque()
         self._spare: list[Payload] = []
         self._writers: ThreadPoolExecutor | None = None
+        self._handles: list[int] = []
         self._relied: set[str] = set()
         self._replacing: set[str] = set()
         self.pending: set[str] = set()
@@ -189,6 +190,9 @@ class PayloadBatch:
         from concurrent.futures import ThreadPoolExecutor
 
         if self._writers is None:
+            self._staging.parent.mkdir(exist_ok=True)
+            # So that whoever collects garbage sees that a living process is at work.
+            make_held(self._staging, self._handles, mode=0o777)
             self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="payloads")
         return self._writers
 
@@ -257,7 +261,7 @@ class PayloadBatch:
             if self._writers is not None:
                 self._writers.shutdown(cancel_futures=True)
         finally:
-            remove_tree(self._staging)
+            remove_held(self._staging, self._handles)
 
 
 def _write_and_check(path: Path, digest: str, array: "Payload") -> None:
