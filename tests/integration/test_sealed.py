@@ -119,6 +119,13 @@ def test_resolving_asks_once_and_judging_three_times_more(filled: OpenStore) -> 
         (("module", "list"), "UPDATE constant_set SET reason = 'x' WHERE id = 4"),
         (("run", "show", DATASET), "UPDATE run SET note = 'x' WHERE id = 2"),
         (("run", "list"), "UPDATE run SET note = 'x' WHERE id = 2"),
+        (("panel", "list"), "UPDATE assignment SET recorded_by = 'x' WHERE id = 6"),
+        (("tag", "list"), "UPDATE tag SET reason = 'x'"),
+        (("tag", "show", TAG), "UPDATE assignment SET reason = 'x' WHERE id = 1"),
+        (("history", B), "UPDATE assignment SET recorded_by = 'x' WHERE id = 6"),
+        (("history", "M003"), "UPDATE assignment SET recorded_by = 'x' WHERE id = 6"),
+        (("history", "M003"), "UPDATE constant_set SET reason = 'x' WHERE id = 4"),
+        (("log",), "UPDATE deployment SET deployed_by = 'x' WHERE id = 1"),
     ],
 )
 def test_commands_that_show_rows_refuse_edited_ones(

@@ -24,6 +24,7 @@ from panelcal.storage.ledger import (
 )
 from panelcal.storage.modules import find_constant_set
 from panelcal.storage.recording import recording_time
+from panelcal.storage.sealed_ledger import require_ledger
 from panelcal.storage.store import OpenStore
 from panelcal.storage.types import detector_type as read_detector_type
 
@@ -148,8 +149,15 @@ def withdraw(
 
 
 def list_panels(store: OpenStore) -> list[tuple[Panel, Assignment | None]]:
-    """Return the registered panels, each with its latest assignment in force."""
+    """Return the registered panels, each with its latest assignment in force.
+
+    Raises
+    ------
+    IntegrityError
+        A row of the ledger is not as it was recorded.
+    """
     with store.database.reading() as connection:
+        require_ledger(connection)
         rows = history(connection)
         return [
             (panel, in_force(rows[panel.name])[-1] if panel.name in rows else None)

@@ -12,10 +12,12 @@ from panelcal.domain.text import excerpt
 from panelcal.domain.validity import Assignment, in_force
 from panelcal.errors import InvalidInputError
 from panelcal.services.assign import require_panel
+from panelcal.services.sealed import SealedRows
 from panelcal.storage.deployments import deployments
 from panelcal.storage.ledger import history as ledger_rows
 from panelcal.storage.modules import ConstantSet, constant_sets, find_constant_set
 from panelcal.storage.runs import run_records
+from panelcal.storage.seals import require_seals, require_sets
 from panelcal.storage.store import OpenStore
 from panelcal.storage.tags import tags
 from panelcal.storage.types import detector_type as read_detector_type
@@ -66,18 +68,26 @@ def history_of(store: OpenStore, target: str) -> History:
         A panel is not registered, or there is no such module.
     InvalidInputError
         The text is none of them.
+    IntegrityError
+        A row is not as it was recorded.
     """
     detector = _detector(target)
     with store.database.reading() as connection:
         if detector is None:
             find_constant_set(connection, target, None)
-            rows = ledger_rows(connection)
+            rows = {
+                panel: found
+                for panel, found in ledger_rows(connection).items()
+                if any(row.module == target for row in found)
+            }
             delivered = tuple(constant_sets(connection, target))
+            require_sets(connection, [one.id for one in delivered])
         else:
             detector.require_type(read_detector_type(connection).name)
             names = [require_panel(connection, panel).name for panel in detector.panels]
             rows = ledger_rows(connection, names)
             delivered = ()
+        SealedRows(connection).require_chains(rows)
     chapters = [
         chapter
         for panel in sorted(rows)
@@ -142,8 +152,15 @@ class Event:
 
 
 def log(store: OpenStore) -> list[Event]:
-    """Return every change of the store, in the order of recording."""
+    """Return every change of the store, in the order of recording.
+
+    Raises
+    ------
+    IntegrityError
+        A row is not as it was recorded.
+    """
     with store.database.reading() as connection:
+        require_seals(connection)
         events = [
             Event(
                 one.recorded_at,

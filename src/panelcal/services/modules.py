@@ -16,7 +16,7 @@ from panelcal.storage.modules import (
     find_constant_set,
 )
 from panelcal.storage.recording import recording_time
-from panelcal.storage.seals import sealed_sets
+from panelcal.storage.seals import require_sets
 from panelcal.storage.store import OpenStore
 from panelcal.storage.types import detector_type as read_detector_type
 
@@ -96,7 +96,5 @@ def list_constant_sets(store: OpenStore, module: str | None = None) -> list[Cons
         if module is not None:
             find_constant_set(connection, module, None)
         found = constant_sets(connection, module)
-        for one in sealed_sets(connection, {one.id for one in found}).values():
-            if one.broken is not None:
-                raise one.broken.refusal()
+        require_sets(connection, [one.id for one in found])
     return found

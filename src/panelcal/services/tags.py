@@ -12,6 +12,7 @@ from panelcal.domain.validity import Assignment, in_force
 from panelcal.errors import ConflictError, InvalidInputError
 from panelcal.storage.ledger import history
 from panelcal.storage.recording import CLOCK_SKEW, latest_record, recording_time
+from panelcal.storage.sealed_ledger import require_ledger
 from panelcal.storage.store import OpenStore
 from panelcal.storage.tags import add_tag, find_tag
 from panelcal.storage.tags import tags as stored_tags
@@ -122,9 +123,19 @@ def create_tag(
 
 
 def list_tags(store: OpenStore) -> list[Tag]:
-    """Return all tags, in the order of recording."""
+    """Return all tags, in the order of recording.
+
+    Raises
+    ------
+    IntegrityError
+        One is not as it was recorded.
+    """
     with store.database.reading() as connection:
-        return stored_tags(connection)
+        found = stored_tags(connection)
+    for tag in found:
+        if tag.broken is not None:
+            raise tag.broken.refusal()
+    return found
 
 
 def show_tag(store: OpenStore, name: str) -> Pinned:
@@ -134,9 +145,12 @@ def show_tag(store: OpenStore, name: str) -> Pinned:
     ------
     NotFoundError
         There is no such tag.
+    IntegrityError
+        It, or a row of the ledger, is not as it was recorded.
     """
     with store.database.reading() as connection:
         tag = find_tag(connection, parse_tag_name(name))
+        require_ledger(connection)
         rows = history(connection, as_of=tag.as_of)
     pinned = [row for panel in sorted(rows) for row in in_force(rows[panel])]
     return Pinned(tag, tuple(pinned))

@@ -138,6 +138,18 @@ def broken_ledger(source: "Readable") -> Iterator[BrokenSeal]:
             yield from broken_links(chain)
 
 
+def require_ledger(source: "Readable") -> None:
+    """Refuse a ledger of which a row is not as it was recorded.
+
+    Raises
+    ------
+    IntegrityError
+        It names the first such row.
+    """
+    for broken in broken_ledger(source):
+        raise broken.refusal()
+
+
 def _batches(counts: Sequence[Sequence[Any]]) -> Iterator[tuple[int, int]]:
     """Give ranges of panels that have some `PAGE` rows together."""
     first, total = None, 0

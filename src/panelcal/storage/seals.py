@@ -99,6 +99,18 @@ def broken_seals(source: "Readable") -> Iterator[BrokenSeal]:
     yield from broken_deployments(source)
 
 
+def require_seals(source: "Readable") -> None:
+    """Refuse a database in which any row is not as it was recorded.
+
+    Raises
+    ------
+    IntegrityError
+        It names the first such row.
+    """
+    for broken in broken_seals(source):
+        raise broken.refusal()
+
+
 _Page = Sequence[Sequence[Any]]
 
 
@@ -135,6 +147,19 @@ def sealed_sets(source: "Readable", ids: Collection[int]) -> dict[int, SealedSet
         rows = rows_of(source, _SETS.format(which=which), named)
         found |= {one.id: one for one in sealed_sets_of(rows)}
     return found
+
+
+def require_sets(source: "Readable", ids: Collection[int]) -> None:
+    """Refuse constant sets of which one is not as it was recorded.
+
+    Raises
+    ------
+    IntegrityError
+        It names the row.
+    """
+    for one in sealed_sets(source, ids).values():
+        if one.broken is not None:
+            raise one.broken.refusal()
 
 
 def sealed_sets_of(rows: _Page) -> Iterator[SealedSet]:
