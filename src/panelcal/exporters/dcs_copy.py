@@ -84,11 +84,13 @@ def _state_of(path: Path) -> tuple[int, int, int] | None:
 def _begin(target: Path, copy: Path) -> dict[str, str]:
     """Make the copy, and return the digests of what is in the original."""
     if not target.exists():
-        copy.write_bytes(_empty_file())
+        with naming(copy):
+            copy.write_bytes(_empty_file())
         return {}
     with opened(target) as root:
         before = contents(root)
-    shutil.copyfile(target, copy)
+    with naming(copy):
+        shutil.copyfile(target, copy)
     return before
 
 

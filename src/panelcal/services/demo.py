@@ -15,6 +15,7 @@ from panelcal.errors import ConflictError, IntegrityError
 from panelcal.exporters.calib_dir import calib_dir_of, find_file, type_directory
 from panelcal.exporters.printf import as_written
 from panelcal.exporters.text_array import Environment, read_text_array
+from panelcal.named_errors import naming
 from panelcal.services.assemble import kinds_of
 from panelcal.services.deploy import deploy
 from panelcal.services.export import Answer, Writing, answer_for
@@ -94,7 +95,8 @@ def run_demo(
     )
     paths.tree.mkdir(parents=True)
     source = resources.files("panelcal").joinpath("data/page_runs.csv")
-    paths.runs.write_bytes(source.read_bytes())
+    with naming(paths.runs):
+        paths.runs.write_bytes(source.read_bytes())
     create_store(paths.store, time_zone(DEFAULT_TIME_ZONE), now)
     with open_store(paths.store) as store:
         detector_type = kinds_of(store)
