@@ -31,6 +31,10 @@ from panelcal.who import current_user
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
+
+    from panelcal.services.coverage import Coverage
+    from panelcal.services.history import History
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,18 @@ class ResolvedConstants(Resolution):
             kind.name: assemble(self.store.payloads, self, kind.name)
             for kind in kinds_of(self.store).kinds
         }
+
+    def to_arrow(self) -> "pa.Table":
+        """Return the answer as an Arrow table, a row per panel; see `resolution_table`.
+
+        Raises
+        ------
+        InvalidInputError
+            pyarrow is not installed.
+        """
+        from panelcal.exporters.arrow_table import resolution_table
+
+        return resolution_table(self)
 
 
 class Store(AbstractContextManager["Store"]):
