@@ -195,6 +195,38 @@ class Store(AbstractContextManager["Store"]):
         """
         return runs.detector_id(self._store, dataset, source, segment)
 
+    def history(self, target: str) -> "History":
+        """Return the history of a panel id, a detector id or a module.
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError
+            As `panelcal.services.history.history_of`.
+        """
+        from panelcal.services.history import history_of
+
+        return history_of(self._store, target)
+
+    def coverage(
+        self,
+        *,
+        experiment: str | None = None,
+        instrument: str | None = None,
+        detector: str | None = None,
+    ) -> "Coverage":
+        """Return which registered runs have constants, and how old these are.
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError, IntegrityError
+            As `panelcal.services.coverage.coverage_of`.
+        """
+        from panelcal.services.coverage import coverage_of
+
+        return coverage_of(
+            self._store, experiment=experiment, instrument=instrument, detector=detector
+        )
+
     def add_run(self, fields: runs.RunFields, *, supersede: bool = False) -> Run:
         """Register one source of a run.
 

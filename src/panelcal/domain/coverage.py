@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,9 +11,10 @@ from zoneinfo import ZoneInfo
 
 from panelcal.domain.deliveries import parse_module_reference
 from panelcal.domain.epochs import Age, Epochs, epochs_of
-from panelcal.domain.ids import parse_detector_id
+from panelcal.domain.ids import DetectorId, parse_detector_id
 from panelcal.domain.ledger import Ledger, Taken
 from panelcal.domain.runs import Dataset, Run
+from panelcal.domain.validity import Policy
 
 _UNKNOWN = datetime.min.replace(tzinfo=UTC)
 """Runs without a begin come before all others."""
@@ -100,48 +102,60 @@ class Answers:
     ----------
     ledger : Ledger
         Assignments of all panels.
-    revisions : mapping of str to collection of int
-        Revisions that were delivered, by module.
+    delivered : set of pairs
+        Modules and revisions.
     detector_type : str
         The store's; an id of another type has no constants here.
     """
 
     ledger: Ledger
-    revisions: Mapping[str, frozenset[int]]
+    delivered: AbstractSet[tuple[str, int]]
     detector_type: str
 
     def of(self, run: Run) -> RunAnswer:
         """Return what a run is answered at its begin."""
         if run.begin is None:
             return RunAnswer(run, Answered.NO_BEGIN)
-        if run.detector_id is not None:
-            return self._of_panels(run, run.detector_id, run.begin.replace(microsecond=0))
-        uses = tuple(self._declared(run.modules))
-        is_whole = bool(uses) and all(use.module is not None for use in uses)
-        return RunAnswer(run, Answered.STRICT if is_whole else Answered.NONE, uses)
+        strict = self.under("strict", run, run.begin)
+        if is_whole(strict):
+            return RunAnswer(run, Answered.STRICT, strict)
+        legacy = self.under("legacy", run, run.begin)
+        if is_whole(legacy):
+            return RunAnswer(run, Answered.GUESS, legacy)
+        return RunAnswer(run, Answered.NONE, strict)
 
-    def _of_panels(self, run: Run, detector: str, at: datetime) -> RunAnswer:
-        panels = panels_of(detector)
-        prefix = parse_detector_id(detector).prefix
-        if prefix and prefix != self.detector_type:
-            return RunAnswer(run, Answered.NONE, tuple(_uses(panels, [None] * len(panels))))
-        strict = [self.ledger.strict(panel, at) for panel in panels]
-        if all(strict):
-            return RunAnswer(run, Answered.STRICT, tuple(_uses(panels, strict)))
-        legacy = [self.ledger.legacy(panel, at) for panel in panels]
-        if all(legacy):
-            return RunAnswer(run, Answered.GUESS, tuple(_uses(panels, legacy)))
-        return RunAnswer(run, Answered.NONE, tuple(_uses(panels, strict)))
+    def under(self, policy: Policy, run: Run, at: datetime) -> tuple[Use, ...]:
+        """Return what each panel of a run uses at a time under a policy, in segment order."""
+        if run.detector_id is None:
+            return tuple(self._declared(run.modules))
+        panels = panels_of(run.detector_id)
+        if not self.knows(parse_detector_id(run.detector_id)):
+            return tuple(Use(index, panel) for index, panel in enumerate(panels))
+        # No validity starts inside a second.
+        moment = at.replace(microsecond=0)
+        answer = self.ledger.strict if policy == "strict" else self.ledger.legacy
+        return tuple(
+            _use(index, panel, answer(panel, moment)) for index, panel in enumerate(panels)
+        )
+
+    def knows(self, detector: DetectorId) -> bool:
+        """Say whether an id is of the store's detector type, or names none."""
+        return detector.prefix in {"", self.detector_type}
 
     def _declared(self, modules: Sequence[str]) -> Iterator[Use]:
         for index, reference in enumerate(modules):
             name, revision = parse_module_reference(reference)
             # A module without a revision means its first delivery.
             wanted = revision or 1
-            if wanted in self.revisions.get(name, ()):
+            if (name, wanted) in self.delivered:
                 yield Use(index, None, name, wanted)
             else:
                 yield Use(index, None)
+
+
+def is_whole(uses: Sequence[Use]) -> bool:
+    """Say whether every panel has constants: a detector resolves whole or not at all."""
+    return bool(uses) and all(use.module is not None for use in uses)
 
 
 def panels_of(detector: str) -> tuple[str, ...]:
@@ -149,13 +163,11 @@ def panels_of(detector: str) -> tuple[str, ...]:
     return tuple(map(str, parse_detector_id(detector).panels))
 
 
-def _uses(panels: Sequence[str], taken: Sequence[Taken | None]) -> Iterator[Use]:
-    for index, (panel, one) in enumerate(zip(panels, taken, strict=True)):
-        if one is None:
-            yield Use(index, panel)
-        else:
-            row = one.row
-            yield Use(index, panel, row.module, row.revision, row.valid_from, row.id, one.guessed)
+def _use(index: int, panel: str, taken: Taken | None) -> Use:
+    if taken is None:
+        return Use(index, panel)
+    row = taken.row
+    return Use(index, panel, row.module, row.revision, row.valid_from, row.id, taken.guessed)
 
 
 @dataclass(frozen=True, slots=True)

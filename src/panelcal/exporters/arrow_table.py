@@ -205,11 +205,11 @@ def _use(use: Use | None) -> dict[str, Any]:
 
 def _pyarrow() -> Any:
     try:
-        import pyarrow
+        import pyarrow as pa
     except ImportError as error:
         msg = "an Arrow table was asked for, and pyarrow is not installed"
         raise InvalidInputError(msg, "pip install 'panelcal[arrow]'") from error
-    return pyarrow
+    return pa
 
 
 def _moment(pa: Any) -> Any:

@@ -1,7 +1,7 @@
 """Coverage: which registered runs have constants, and how old these are."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -49,6 +49,8 @@ class Record:
         Assignments of all panels.
     sets : sequence of ConstantSet
         By module and revision.
+    digests : mapping
+        Digest of each kind, by module and revision.
     answers : sequence of RunAnswer
         What each run is answered.
     asking : Answers
@@ -58,6 +60,7 @@ class Record:
     runs: Sequence[Run]
     ledger: Ledger
     sets: Sequence[ConstantSet]
+    digests: Mapping[tuple[str, int], Mapping[str, str]]
     answers: Sequence[RunAnswer]
     asking: Answers
 
@@ -74,12 +77,9 @@ def read_record(source: "Readable", zone: ZoneInfo) -> Record:
     require_as_recorded(runs)
     ledger = Ledger(history(source), zone)
     sets = constant_sets(source)
-    revisions: dict[str, set[int]] = {}
-    for one in sets:
-        revisions.setdefault(one.module, set()).add(one.revision)
-    frozen = {module: frozenset(known) for module, known in revisions.items()}
-    asking = Answers(ledger, frozen, read_detector_type(source).name)
-    return Record(runs, ledger, sets, [asking.of(run) for run in runs], asking)
+    digests = {(one.module, one.revision): one.digests for one in sets}
+    asking = Answers(ledger, digests.keys(), read_detector_type(source).name)
+    return Record(runs, ledger, sets, digests, [asking.of(run) for run in runs], asking)
 
 
 @dataclass(frozen=True, slots=True)
