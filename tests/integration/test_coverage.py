@@ -10,7 +10,7 @@ import pytest
 from conftest import RunsProgram
 from curator import Curator
 from panelcal.api import open_store as open_for_python
-from panelcal.domain.coverage import Answered
+from panelcal.domain.run_answers import Answered
 from panelcal.errors import IntegrityError, InvalidInputError, NotFoundError
 from panelcal.services.coverage import coverage_of
 from panelcal.storage.store import OpenStore

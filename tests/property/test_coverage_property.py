@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import write_delivery
-from panelcal.domain.coverage import Answered, RunAnswer
 from panelcal.domain.moments import iso_utc
 from panelcal.domain.resolution import Resolution
+from panelcal.domain.run_answers import Answered, RunAnswer
 from panelcal.domain.runs import Run
 from panelcal.domain.validity import Policy
 from panelcal.errors import ConflictError, InvalidInputError, NotFoundError, NoValidConstantsError

@@ -81,7 +81,7 @@ def coverage(
 
 
 def _show_detector(found: "Coverage", one: "DetectorCoverage") -> None:
-    from panelcal.domain.coverage import Answered
+    from panelcal.domain.run_answers import Answered
     from panelcal.domain.text import as_line
 
     typer.echo(as_line(f"detector  {one.detector}"))

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from panelcal.domain.coverage import DetectorCoverage, Use
+from panelcal.domain.coverage import DetectorCoverage
 from panelcal.domain.moments import iso_utc
 from panelcal.domain.resolution import Resolution
+from panelcal.domain.run_answers import Use
 from panelcal.domain.validity import Assignment
 from panelcal.errors import InvalidInputError
 

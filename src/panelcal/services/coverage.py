@@ -6,18 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from panelcal.domain.coverage import (
-    Answered,
-    Answers,
-    DetectorCoverage,
-    RunAnswer,
-    cover,
-    first_runs,
-)
+from panelcal.domain.coverage import DetectorCoverage, cover, first_runs
 from panelcal.domain.epochs import Age
 from panelcal.domain.ids import parse_detector_id
 from panelcal.domain.ledger import Ledger
 from panelcal.domain.moments import stamp_of
+from panelcal.domain.run_answers import Answered, Answers, RunAnswer
 from panelcal.domain.runs import Run, nearest_names, parse_experiment
 from panelcal.domain.text import excerpt
 from panelcal.errors import NotFoundError

@@ -6,8 +6,8 @@ Rows are compared; `panelcal.services.verify_deploy` looks at the files.
 from collections.abc import Iterator
 from itertools import groupby
 
-from panelcal.domain.coverage import Use, is_whole
 from panelcal.domain.lint import Told
+from panelcal.domain.run_answers import Use, is_whole
 from panelcal.domain.runs import Dataset, Run
 from panelcal.domain.text import count_of
 from panelcal.services.lint_material import Material, told_uses

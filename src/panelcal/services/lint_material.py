@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from panelcal.domain.coverage import Use
 from panelcal.domain.moments import typed_form
+from panelcal.domain.run_answers import Use
 from panelcal.domain.runs import Run
 from panelcal.services.coverage import Coverage, Record
 from panelcal.storage.ledger import Panel

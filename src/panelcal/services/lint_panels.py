@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import combinations
 
-from panelcal.domain.coverage import panels_of
 from panelcal.domain.epochs import Age
 from panelcal.domain.ids import parse_detector_id
 from panelcal.domain.lint import Told
+from panelcal.domain.run_answers import panels_of
 from panelcal.domain.validity import Assignment, age_in_words
 from panelcal.services.lint_material import Material, own_name
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from panelcal.domain.coverage import Answered, RunAnswer
 from panelcal.domain.lint import Told
+from panelcal.domain.run_answers import Answered, RunAnswer
 from panelcal.domain.runs import run_ranges
 from panelcal.domain.text import count_of, shortened
 from panelcal.services.lint_material import Material
