@@ -31,6 +31,10 @@ from panelcal.who import current_user
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
+
+    from panelcal.services.coverage import Coverage
+    from panelcal.services.history import History
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,18 @@ class ResolvedConstants(Resolution):
             kind.name: assemble(self.store.payloads, self, kind.name)
             for kind in kinds_of(self.store).kinds
         }
+
+    def to_arrow(self) -> "pa.Table":
+        """Return the answer as an Arrow table, a row per panel; see `resolution_table`.
+
+        Raises
+        ------
+        InvalidInputError
+            pyarrow is not installed.
+        """
+        from panelcal.exporters.arrow_table import resolution_table
+
+        return resolution_table(self)
 
 
 class Store(AbstractContextManager["Store"]):
@@ -178,6 +194,38 @@ class Store(AbstractContextManager["Store"]):
             The dataset is malformed or the source is ambiguous.
         """
         return runs.detector_id(self._store, dataset, source, segment)
+
+    def history(self, target: str) -> "History":
+        """Return the history of a panel id, a detector id or a module.
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError
+            As `panelcal.services.history.history_of`.
+        """
+        from panelcal.services.history import history_of
+
+        return history_of(self._store, target)
+
+    def coverage(
+        self,
+        *,
+        experiment: str | None = None,
+        instrument: str | None = None,
+        detector: str | None = None,
+    ) -> "Coverage":
+        """Return which registered runs have constants, and how old these are.
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError, IntegrityError
+            As `panelcal.services.coverage.coverage_of`.
+        """
+        from panelcal.services.coverage import coverage_of
+
+        return coverage_of(
+            self._store, experiment=experiment, instrument=instrument, detector=detector
+        )
 
     def add_run(self, fields: runs.RunFields, *, supersede: bool = False) -> Run:
         """Register one source of a run.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from consoles import blocks, matches, steps
 from panelcal.cli import app
 from visitor import Demo
 
@@ -17,27 +18,9 @@ CHECKOUT = Path(__file__).parents[2]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-
-
-def steps(block: str) -> Iterator[tuple[str, list[str]]]:
-    """Split a console block into commands and what they print."""
-    for step in block.removeprefix("$ ").split("\n$ "):
-        command, _, printed = step.partition("\n")
-        yield command, printed.splitlines()
-
-
-def matches(printed: list[str], expected: list[str]) -> bool:
-    """Compare line by line; ``...`` stands for any text, alone for any lines."""
-    pattern = "\n".join(expected)
-    parts = [re.escape(part) for part in pattern.split("...")]
-    return re.fullmatch(".*".join(parts), "\n".join(printed), re.DOTALL) is not None
-
-
 def test_the_consoles_of_the_readme_show_what_happens(demo: Demo) -> None:
     run = 0
-    for block in blocks("console"):
+    for block in blocks(README, "console"):
         for command, expected in steps(block):
             if command.startswith((". ", "export ")):
                 continue
@@ -56,7 +39,7 @@ def test_the_consoles_of_the_readme_show_what_happens(demo: Demo) -> None:
 
 def test_the_python_of_the_readme_runs(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(demo.place)
-    found = blocks("python")
+    found = blocks(README, "python")
     assert found
     for block in found:
         exec(compile(block, "README.md", "exec"), {})

@@ -212,3 +212,14 @@ def nearest_names(wanted: str, known: Iterable[str]) -> list[str]:
 def nearest_runs(wanted: int, known: Iterable[int]) -> list[int]:
     """Return up to three registered run numbers next to the wanted one, ascending."""
     return sorted(sorted(set(known), key=lambda run: abs(run - wanted))[:3])
+
+
+def run_ranges(numbers: Iterable[int]) -> str:
+    """Return run numbers as people write them: ``12-14, 40``."""
+    ranges: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if ranges and ranges[-1][-1] == number - 1:
+            ranges[-1] = [ranges[-1][0], number]
+        else:
+            ranges.append([number])
+    return ", ".join("-".join(map(str, one)) for one in ranges)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from panelcal.domain.deliveries import parse_module_name
@@ -21,6 +22,9 @@ from panelcal.storage.seals import require_seals, require_sets
 from panelcal.storage.store import OpenStore
 from panelcal.storage.tags import tags
 from panelcal.storage.types import detector_type as read_detector_type
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,22 @@ class History:
 
     deliveries: tuple[ConstantSet, ...]
     chapters: tuple[Chapter, ...]
+
+    def to_arrow(self) -> "pa.Table":
+        """Return the rows of the ledger as an Arrow table; see `ledger_table`.
+
+        Raises
+        ------
+        InvalidInputError
+            pyarrow is not installed.
+        """
+        from panelcal.exporters.arrow_table import ledger_table
+
+        return ledger_table(
+            [one.assignment for one in self.chapters],
+            [one.valid_until for one in self.chapters],
+            [one.superseded_at for one in self.chapters],
+        )
 
 
 def history_of(store: OpenStore, target: str) -> History:
