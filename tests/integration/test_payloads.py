@@ -17,6 +17,7 @@ from panelcal.domain.digest import digest_of
 from panelcal.errors import IntegrityError
 from panelcal.services import import_gains_tree as importing
 from panelcal.storage import payload_batch, payloads
+from panelcal.storage.payload_layout import Layout
 from panelcal.storage.payloads import PayloadStore
 from panelcal.storage.store import OpenStore
 
@@ -258,14 +259,16 @@ def test_temporary_names_are_gone_after_failure(payload_store: PayloadStore, arr
     assert published(payload_store) == []
 
 
+@pytest.mark.parametrize("name", ["c/0/0/0", "zarr.json"])
 def test_what_the_disk_garbled_is_never_published(
-    payload_store: PayloadStore, array: Array, monkeypatch: pytest.MonkeyPatch
+    payload_store: PayloadStore, array: Array, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     write = payload_batch._write
 
-    def garble(path: Path, digest: str, values: Array) -> None:
-        write(path, digest, values)
-        flip_a_byte(path / "c" / "0" / "0" / "0")
+    def garble(path: Path, digest: str, values: Array) -> Layout:
+        layout = write(path, digest, values)
+        flip_a_byte(path / name)
+        return layout
 
     monkeypatch.setattr(payload_batch, "_write", garble)
     with pytest.raises(IntegrityError, match="reads back differently"):
