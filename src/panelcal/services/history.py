@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from panelcal.domain.deliveries import parse_module_name
@@ -19,6 +20,9 @@ from panelcal.storage.runs import run_records
 from panelcal.storage.store import OpenStore
 from panelcal.storage.tags import tags
 from panelcal.storage.types import detector_type as read_detector_type
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +71,28 @@ def history_of(store: OpenStore, target: str) -> History:
     InvalidInputError
         The text is none of them.
     """
-    detector = _detector(target)
     with store.database.reading() as connection:
-        if detector is None:
-            find_constant_set(connection, target, None)
-            rows = ledger_rows(connection)
-            delivered = tuple(constant_sets(connection, target))
-        else:
-            detector.require_type(read_detector_type(connection).name)
-            names = [require_panel(connection, panel).name for panel in detector.panels]
-            rows = ledger_rows(connection, names)
-            delivered = ()
+        return history_from(connection, target)
+
+
+def history_from(connection: "Connection", target: str) -> History:
+    """Return the history of a panel id, a detector id or a module, as the database now stands.
+
+    Raises
+    ------
+    NotFoundError, InvalidInputError
+        As `history_of`.
+    """
+    detector = _detector(target)
+    if detector is None:
+        find_constant_set(connection, target, None)
+        rows = ledger_rows(connection)
+        delivered = tuple(constant_sets(connection, target))
+    else:
+        detector.require_type(read_detector_type(connection).name)
+        names = [require_panel(connection, panel).name for panel in detector.panels]
+        rows = ledger_rows(connection, names)
+        delivered = ()
     chapters = [
         chapter
         for panel in sorted(rows)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from panelcal.domain.digest import digest_of
 from panelcal.domain.kinds import PAYLOAD_DTYPE
-from panelcal.errors import IntegrityError, InvalidInputError
+from panelcal.domain.pixel import Pixel
+from panelcal.errors import IntegrityError
 from panelcal.storage.payload_checksums import (
     block_checksum,
     block_checksums_of,
@@ -136,9 +137,7 @@ class StoredPayload:
         if len(self.shape) != 3:
             self._refuse(f"shape {self.shape}, where (gain range, row, column) is expected")
         gain_ranges, rows, columns = self.shape
-        if not (0 <= row < rows and 0 <= column < columns):
-            msg = f"there is no pixel {row},{column}: panels have {rows} rows of {columns} columns"
-            raise InvalidInputError(msg, f"from 0,0 to {rows - 1},{columns - 1}")
+        Pixel(row, column).require_on_panel(rows, columns)
         checksums = self._layout.blocks
         if checksums is None:
             array = self.read()
