@@ -129,7 +129,7 @@ def test_a_damaged_block_is_an_integrity_error(told: OpenStore, panelcal: RunsPr
         ("M001", "UPDATE constant_set SET reason = 'x' WHERE id = 3"),
         (
             "170505-149520170815-3d00b0",
-            "UPDATE constant_set_payload SET kind_id = 3 - kind_id WHERE constant_set_id = 1",
+            "DELETE FROM constant_set_payload WHERE constant_set_id = 1 AND kind_id = 1",
         ),
         (
             "170505-149520170815-3d00b0",
