@@ -16,6 +16,7 @@ from panelcal.cli import (
     checking,
     constants,
     deploying,
+    diff,
     exports,
     imports,
     ledger,
@@ -87,6 +88,7 @@ for commands in (
     verifying,
     checking,
     tags,
+    diff,
     bundles,
 ):
     commands.register(app)
