@@ -19,6 +19,7 @@ from panelcal.services.diff import Diff, diff, payloads_of
 from panelcal.services.diff_sides import Question
 from panelcal.services.modules import deliver
 from panelcal.services.runs import RunFields, add_run
+from panelcal.services.tags import create_tag, list_tags
 from panelcal.storage.payload_reading import StoredPayload
 from panelcal.storage.store import OpenStore, open_store
 
@@ -243,6 +244,22 @@ def test_two_tags_tell_of_every_panel_whose_answer_differs(told: OpenStore) -> N
 
 
 @sqlite_only
+@pytest.mark.parametrize("detector", [None, PAIR])
+def test_a_tag_stands_for_its_transaction_time_not_for_when_it_was_made(
+    teller: Teller, detector: str | None
+) -> None:
+    [first] = [tag for tag in list_tags(teller.store) if tag.name == "first"]
+    made = teller.now.replace(month=5)
+    create_tag(teller.store, "again", as_of=first.as_of, now=made, user="dan", reason="late")
+    found = [
+        compare(teller.store, name, "second", by_tag=True, at=SPRING, detector=detector).compared
+        for name in ("again", "first")
+    ]
+    assert found[0] == found[1]
+    assert found[0][0].pair.before.uses != found[0][0].pair.after.uses
+
+
+@sqlite_only
 def test_without_a_time_tags_are_compared_now_and_that_is_said(told: OpenStore) -> None:
     found = compare(told, "first", "second", by_tag=True)
     assert found.before.at == found.after.at == NOW
@@ -400,7 +417,8 @@ def test_where_nothing_can_be_compared_the_rows_are_shown_and_the_end_is_3(
         (("M001@1", "M003@1"), "UPDATE constant_set SET reason = 'x' WHERE id = 4"),
         ((SPRING, WINTER, "--detector", B), "UPDATE assignment SET reason = 'x' WHERE id = 7"),
         (
-            ("20190101000000", "20210601000000", "--detector", f"{A}_{B}"),
+            # Of A nothing is found at both times, because of that very row.
+            ("20200601000000", "20210601000000", "--detector", f"{A}_{B}"),
             "UPDATE assignment SET reason = 'x' WHERE id = 5",
         ),
         ((TAG, TAG, "--tags", "--detector", B), "UPDATE tag SET as_of_us = as_of_us - 1000000"),
