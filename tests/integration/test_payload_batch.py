@@ -22,6 +22,7 @@ from panelcal.services.gains_tree_plan import plan_gains_tree
 from panelcal.storage import payload_batch
 from panelcal.storage.payload_batch import MAX_IN_FLIGHT
 from panelcal.storage.payload_files import aligned_empty, write_durably
+from panelcal.storage.payload_layout import Layout
 from panelcal.storage.payloads import STAGING_NAME, PayloadStore
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -41,9 +42,9 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     opened = threading.Event()
     write = payload_batch._write
 
-    def wait(path: Path, digest: str, array: Array) -> None:
+    def wait(path: Path, digest: str, array: Array) -> Layout:
         assert opened.wait(60)
-        write(path, digest, array)
+        return write(path, digest, array)
 
     monkeypatch.setattr(payload_batch, "_write", wait)
     return opened
@@ -301,9 +302,10 @@ def test_payload_that_failed_is_not_published_by_a_caller_that_goes_on(
 ) -> None:
     write = payload_batch._write
 
-    def garble(path: Path, digest: str, array: Array) -> None:
-        write(path, digest, array)
+    def garble(path: Path, digest: str, array: Array) -> Layout:
+        layout = write(path, digest, array)
         (path / "c" / "0" / "0" / "0").write_bytes(bytes(array.nbytes))
+        return layout
 
     with payload_store.batch() as batch:
         with monkeypatch.context() as patch:

@@ -18,9 +18,14 @@ from builders import TREE_SHAPE
 from panelcal.domain.digest import digest_of
 from panelcal.errors import IntegrityError
 from panelcal.storage import payload_reading
+from panelcal.storage.payload_checksums import block_checksums_of, checksum_of
 from panelcal.storage.payload_files import BLOCK_BYTES, aligned_empty
-from panelcal.storage.payload_layout import ATTRIBUTE, MAX_DESCRIPTION_BYTES, description
-from panelcal.storage.payload_reading import checksum_of
+from panelcal.storage.payload_layout import (
+    ATTRIBUTE,
+    BLOCKS_ATTRIBUTE,
+    MAX_DESCRIPTION_BYTES,
+    description,
+)
 from panelcal.storage.payloads import PayloadStore
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -104,7 +109,10 @@ def test_description_is_the_one_that_zarr_writes_for_such_an_array(
     ours = json.loads(path.read_text())
     told = ours.pop("attributes")
     assert ours == {key: theirs[key] for key in ours}
-    assert told == {ATTRIBUTE: {"digest": digest, "xxh3_128": checksum_of(array)}}
+    assert told == {
+        ATTRIBUTE: {"digest": digest, "xxh3_128": checksum_of(array)},
+        BLOCKS_ATTRIBUTE: {"bytes": 2**14, "xxh3_64": block_checksums_of(array, digest)},
+    }
 
 
 def test_checksum_covers_what_the_digest_covers() -> None:

@@ -17,6 +17,7 @@ from panelcal.domain.digest import digest_of
 from panelcal.errors import IntegrityError
 from panelcal.services import import_gains_tree as importing
 from panelcal.storage import payload_batch, payloads
+from panelcal.storage.payload_layout import Layout
 from panelcal.storage.payloads import PayloadStore
 from panelcal.storage.store import OpenStore
 
@@ -258,14 +259,22 @@ def test_temporary_names_are_gone_after_failure(payload_store: PayloadStore, arr
     assert published(payload_store) == []
 
 
+@pytest.mark.parametrize("file", ["chunk", "checksums of blocks"])
 def test_what_the_disk_garbled_is_never_published(
-    payload_store: PayloadStore, array: Array, monkeypatch: pytest.MonkeyPatch
+    payload_store: PayloadStore, array: Array, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
     write = payload_batch._write
 
-    def garble(path: Path, digest: str, values: Array) -> None:
-        write(path, digest, values)
-        flip_a_byte(path / "c" / "0" / "0" / "0")
+    def garble(path: Path, digest: str, values: Array) -> Layout:
+        layout = write(path, digest, values)
+        if file == "chunk":
+            flip_a_byte(path / "c" / "0" / "0" / "0")
+            return layout
+        described = (path / "zarr.json").read_text()
+        assert layout.blocks
+        assert layout.blocks in described
+        (path / "zarr.json").write_text(described.replace(layout.blocks, layout.blocks[::-1]))
+        return layout
 
     monkeypatch.setattr(payload_batch, "_write", garble)
     with pytest.raises(IntegrityError, match="reads back differently"):

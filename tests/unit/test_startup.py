@@ -28,6 +28,8 @@ def modules_after(*arguments: str) -> set[str]:
         ["--version"],
         ["resolve", "--help"],
         ["import", "gains-tree", "--help"],
+        ["diff", "--help"],
+        ["history", "--pixel"],
         ["frob"],
     ],
     ids=" ".join,

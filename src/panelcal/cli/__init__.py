@@ -17,6 +17,7 @@ from panelcal.cli import (
     constants,
     coverage,
     deploying,
+    diff,
     exports,
     imports,
     ledger,
@@ -89,6 +90,7 @@ for commands in (
     coverage,
     checking,
     tags,
+    diff,
     bundles,
 ):
     commands.register(app)

@@ -124,6 +124,14 @@ def history(
             help="A panel id, panel ids joined by '_', or a module such as M044.",
         ),
     ],
+    pixel: Annotated[
+        str | None,
+        typer.Option(
+            "--pixel",
+            metavar="ROW,COL",
+            help="Show what this pixel of a panel or a module was calibrated to, counted from 0.",
+        ),
+    ] = None,
     store: options.StoreDir = None,
     json: options.Json = False,
 ) -> None:
@@ -131,6 +139,11 @@ def history(
     from panelcal.cli.modules import constant_set_document
     from panelcal.services.history import history_of
 
+    if pixel is not None:
+        from panelcal.cli.pixels import show_pixel
+
+        show_pixel(ctx, target, pixel, store, as_json=json)
+        return
     with options.open_named(ctx, store) as opened:
         found = history_of(opened, target)
         zone = opened.zone

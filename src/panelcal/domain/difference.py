@@ -1,9 +1,11 @@
 """Numbers that say how two arrays of constants differ, gain range by gain range."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from panelcal.domain.kinds import DetectorType
 from panelcal.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -58,7 +60,9 @@ class PlaneDifference:
         How many pixels changed by more than that. Where sigma is zero, as when
         most pixels are as before, every pixel off the median is beyond.
     worst : tuple of PixelChange
-        The pixels farthest from the median, the farthest first.
+        The pixels farthest from the median change, the farthest first, of equally
+        far ones the first of the panel first. A pixel that stayed as it was is
+        among them where all others changed.
     """
 
     kind: str
@@ -102,8 +106,10 @@ def differences(
     Raises
     ------
     InvalidInputError
-        The two are not of one shape, as constants of two detector types are not.
+        The two are not of one shape, as constants of two detector types are not;
+        or `n_sigma` or `worst` is negative or no number.
     """
+    require_measures(n_sigma, worst)
     found = []
     for kind, unit in units.items():
         if before[kind].shape != after[kind].shape:
@@ -113,6 +119,61 @@ def differences(
         for gain_range, (old, new) in planes:
             found.append(_difference(kind, unit, gain_range, old, new, n_sigma, worst))
     return tuple(found)
+
+
+def require_measures(n_sigma: float, worst: int) -> None:
+    """Refuse what cannot be counted by.
+
+    Raises
+    ------
+    InvalidInputError
+        One of them is negative, infinite or no number.
+    """
+    if not 0 <= n_sigma < math.inf:
+        msg = f"pixels cannot be counted beyond {n_sigma} sigma"
+        raise InvalidInputError(msg, "a number from 0 on, such as 5")
+    if worst < 0:
+        msg = f"{worst} pixels cannot be named"
+        raise InvalidInputError(msg, "a number from 0 on, such as 5")
+
+
+def no_difference(
+    detector_type: DetectorType, kind: str, *, n_sigma: float = 5.0
+) -> tuple[PlaneDifference, ...]:
+    """Return what `differences` finds of a kind whose two arrays are equal, without any array.
+
+    Parameters
+    ----------
+    detector_type : DetectorType
+        Says how many gain ranges and pixels there are.
+    kind : str
+        ``pixel_gain``, for example.
+    n_sigma : float
+        As `differences` is given it.
+    """
+    unit, pixels = detector_type.kind(kind).unit, detector_type.rows * detector_type.columns
+    return tuple(
+        _unchanged(kind, unit, gain_range, pixels, n_sigma)
+        for gain_range in range(detector_type.gain_ranges)
+    )
+
+
+def _unchanged(
+    kind: str, unit: str, gain_range: int, pixels: int, n_sigma: float
+) -> PlaneDifference:
+    return PlaneDifference(
+        kind=kind,
+        unit=unit,
+        gain_range=gain_range,
+        pixels=pixels,
+        changed=0,
+        median=0.0,
+        sigma=0.0,
+        quantiles=(0.0,) * len(QUANTILES),
+        n_sigma=n_sigma,
+        beyond=0,
+        worst=(),
+    )
 
 
 def _difference(
@@ -126,6 +187,9 @@ def _difference(
 ) -> PlaneDifference:
     import numpy as np
 
+    changed = int(np.count_nonzero(before != after))
+    if not changed:
+        return _unchanged(kind, unit, gain_range, before.size, n_sigma)
     # Two large float32 values of opposite sign have a difference that only float64 holds.
     change = after.astype(np.float64) - before.astype(np.float64)
     median = float(np.median(change))
@@ -136,7 +200,7 @@ def _difference(
         unit=unit,
         gain_range=gain_range,
         pixels=int(change.size),
-        changed=int(np.count_nonzero(before != after)),
+        changed=changed,
         median=median,
         sigma=sigma,
         quantiles=tuple(float(one) for one in np.quantile(change, QUANTILES)),
@@ -154,10 +218,16 @@ def _worst(
 ) -> Sequence[PixelChange]:
     import numpy as np
 
-    far = np.argsort(off, axis=None, kind="stable")[::-1][:count]
+    distances = off.ravel()
+    count = min(count, int(np.count_nonzero(distances)))
+    if not count:
+        return []
+    # Sorting all pixels would take longer than everything else.
+    least = np.partition(distances, -count)[-count]
+    far = np.flatnonzero(distances >= least)
+    far = far[np.argsort(-distances[far], kind="stable")][:count]
     places = [divmod(int(place), off.shape[1]) for place in far]
     return [
         PixelChange(row, column, float(before[row, column]), float(after[row, column]))
         for row, column in places
-        if before[row, column] != after[row, column]
     ]

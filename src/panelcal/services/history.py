@@ -25,6 +25,7 @@ from panelcal.storage.types import detector_type as read_detector_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +92,34 @@ def history_of(store: OpenStore, target: str) -> History:
     IntegrityError
         A row is not as it was recorded.
     """
-    detector = _detector(target)
     with store.database.reading() as connection:
-        if detector is None:
-            find_constant_set(connection, target, None)
-            rows = {
-                panel: found
-                for panel, found in ledger_rows(connection).items()
-                if any(row.module == target for row in found)
-            }
-            delivered = tuple(constant_sets(connection, target))
-            require_sets(connection, [one.id for one in delivered])
-        else:
-            detector.require_type(read_detector_type(connection).name)
-            names = [require_panel(connection, panel).name for panel in detector.panels]
-            rows = ledger_rows(connection, names)
-            delivered = ()
-        SealedRows(connection).require_chains(rows)
+        return history_from(connection, target)
+
+
+def history_from(connection: "Connection", target: str) -> History:
+    """Return the history of a panel id, a detector id or a module, as the database now stands.
+
+    Raises
+    ------
+    NotFoundError, InvalidInputError, IntegrityError
+        As `history_of`.
+    """
+    detector = _detector(target)
+    if detector is None:
+        find_constant_set(connection, target, None)
+        rows = {
+            panel: found
+            for panel, found in ledger_rows(connection).items()
+            if any(row.module == target for row in found)
+        }
+        delivered = tuple(constant_sets(connection, target))
+        require_sets(connection, [one.id for one in delivered])
+    else:
+        detector.require_type(read_detector_type(connection).name)
+        names = [require_panel(connection, panel).name for panel in detector.panels]
+        rows = ledger_rows(connection, names)
+        delivered = ()
+    SealedRows(connection).require_chains(rows)
     chapters = [
         chapter
         for panel in sorted(rows)

@@ -6,7 +6,7 @@ panels are read with their seals, and the plain rule (`panelcal.domain.validity`
 choose the same ones.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from panelcal.domain.runs import Run
 from panelcal.domain.seal import RESTORE
 from panelcal.domain.validity import Assignment, in_force, select_legacy
 from panelcal.errors import IntegrityError
+from panelcal.storage.modules import ConstantSet
 from panelcal.storage.runs import EditedRun, edited_runs
 from panelcal.storage.sealed_ledger import (
     LedgerRow,
@@ -74,7 +75,12 @@ class SealedRows:
             self._require_run(resolution.run)
         named = [panel for panel in resolution.panels if panel.panel is not None]
         self._read_chains({str(panel.panel) for panel in named})
-        self._require_sets(resolution.panels)
+        self._require_named(
+            [
+                (one.constant_set_id, one.module, one.revision, one.digests)
+                for one in resolution.panels
+            ]
+        )
         large = [panel for panel in named if self._chains[str(panel.panel)] is None]
         ids = {panel.assignment_id for panel in large if panel.assignment_id is not None}
         rows = require_rows(self.source, ids) if ids else {}
@@ -100,6 +106,17 @@ class SealedRows:
             As `require`.
         """
         self._read_chains(set(panels))
+
+    def require_sets(self, sets: Iterable[ConstantSet]) -> None:
+        """Refuse constant sets of which a row is not as it was recorded.
+
+        Raises
+        ------
+        IntegrityError
+            As `require`.
+        """
+        named = ((one.id, one.module, one.revision, one.digests) for one in sets)
+        self._require_named(list(named))
 
     def _require_run(self, run: Run) -> None:
         """Refuse a run of which a row was edited so that it no longer says which run it is of.
@@ -159,17 +176,17 @@ class SealedRows:
         while known and known.pop().recorded_at_us > surely:
             yield _chosen(known, _in_force(known), resolution)
 
-    def _require_sets(self, panels: Sequence[ResolvedPanel]) -> None:
-        new = {panel.constant_set_id for panel in panels} - self._sets.keys()
-        self._sets |= sealed_sets(self.source, new)
-        for panel in panels:
-            found = self._sets.get(panel.constant_set_id)
+    def _require_named(self, named: Sequence[tuple[int, str, int, Mapping[str, str]]]) -> None:
+        """Refuse constant sets, by row number, that are not what is said of them."""
+        self._sets |= sealed_sets(self.source, {set_id for set_id, *_ in named} - self._sets.keys())
+        for set_id, module, revision, digests in named:
+            found = self._sets.get(set_id)
             if found is not None and found.broken is not None:
                 raise found.broken.refusal()
-            said = (panel.module, panel.revision, dict(panel.digests))
+            said = (module, revision, dict(digests))
             if found is None or said != (found.module, found.revision, found.digests):
                 msg = (
-                    f"constant set {panel.module}@{panel.revision}, row {panel.constant_set_id} "
+                    f"constant set {module}@{revision}, row {set_id} "
                     f"of constant_set, is not what the answer says of it"
                 )
                 raise IntegrityError(msg, RESTORE)

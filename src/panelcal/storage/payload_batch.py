@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from panelcal.domain.digest import digest_of
 from panelcal.domain.kinds import PAYLOAD_DTYPE
 from panelcal.errors import ConflictError, IntegrityError
+from panelcal.storage.payload_checksums import block_checksums_of, checksum_of
 from panelcal.storage.payload_files import aligned_empty, sync_directory, write_durably
-from panelcal.storage.payload_layout import DESCRIPTION_NAME, chunk_path, description
-from panelcal.storage.payload_reading import StoredPayload, checksum_of
+from panelcal.storage.payload_layout import DESCRIPTION_NAME, Layout, chunk_path, description
+from panelcal.storage.payload_reading import StoredPayload
 from panelcal.temporary import make_held, remove_held, remove_tree
 
 if TYPE_CHECKING:
@@ -267,9 +268,11 @@ class PayloadBatch:
 def _write_and_check(path: Path, digest: str, array: "Payload") -> None:
     """Write a payload, wait until the disk has it, and read it back; or leave nothing."""
     try:
-        _write(path, digest, array)
+        layout = _write(path, digest, array)
         try:
-            StoredPayload(path, digest).check()
+            stored = StoredPayload(path, digest)
+            stored.require_layout(layout)
+            stored.check()
         except IntegrityError as error:
             msg = f"what was written to {path} reads back differently: {error}"
             raise IntegrityError(msg, "check the disk; nothing was recorded") from error
@@ -278,10 +281,12 @@ def _write_and_check(path: Path, digest: str, array: "Payload") -> None:
         raise
 
 
-def _write(path: Path, digest: str, array: "Payload") -> None:
+def _write(path: Path, digest: str, array: "Payload") -> Layout:
+    """Write a payload and return what its description says."""
     chunk = chunk_path(path, array.shape)
     chunk.parent.mkdir(parents=True)
-    described = description(array.shape, digest, checksum_of(array))
+    checksum, blocks = checksum_of(array), block_checksums_of(array, digest)
+    described = description(array.shape, digest, checksum, blocks)
     contents: dict[Path, memoryview | bytes] = {
         path / DESCRIPTION_NAME: json.dumps(described, indent=2).encode("ascii"),
         chunk: array.data,
@@ -291,3 +296,4 @@ def _write(path: Path, digest: str, array: "Payload") -> None:
     while folder != path.parent:
         sync_directory(folder)
         folder = folder.parent
+    return Layout(array.shape, checksum, blocks)

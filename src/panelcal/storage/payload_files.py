@@ -51,8 +51,10 @@ def fill(
     handle: int,
     blocks: Iterable[memoryview],
     update: Callable[[memoryview], object] = lambda _: None,
+    *,
+    offset: int = 0,
 ) -> None:
-    """Read a file from its beginning into blocks of memory, one after the other.
+    """Read a file into blocks of memory, one after the other.
 
     Parameters
     ----------
@@ -60,6 +62,8 @@ def fill(
         Of bytes, writable.
     update : callable
         Given each block when it is filled, such as the update of a hash.
+    offset : int
+        Where in the file to begin, in bytes.
 
     Raises
     ------
@@ -68,7 +72,6 @@ def fill(
     OSError
         It cannot be read.
     """
-    offset = 0
     for block in blocks:
         rest = block
         while rest:

@@ -3,11 +3,19 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from struct import unpack_from
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from panelcal.domain.digest import digest_head, digest_of
+from panelcal.domain.digest import digest_of
 from panelcal.domain.kinds import PAYLOAD_DTYPE
+from panelcal.domain.pixel import Pixel
 from panelcal.errors import IntegrityError
+from panelcal.storage.payload_checksums import (
+    block_checksum,
+    block_checksums_of,
+    checksum_of,
+    hasher_of,
+)
 from panelcal.storage.payload_files import (
     aligned_empty,
     blocks_of,
@@ -15,11 +23,17 @@ from panelcal.storage.payload_files import (
     opened,
     passing_blocks,
 )
-from panelcal.storage.payload_layout import MAX_BYTES, Layout, chunk_path, read_layout
+from panelcal.storage.payload_layout import (
+    CHECKED_BYTES,
+    CHECKSUM_DIGITS,
+    MAX_BYTES,
+    Layout,
+    chunk_path,
+    read_layout,
+)
 
 if TYPE_CHECKING:
     import numpy as np
-    from xxhash import xxh3_128
 
 RESTORE = "restore it from a backup, or move it away and deliver the same files again"
 """What to do about a damaged payload."""
@@ -92,6 +106,61 @@ class StoredPayload:
         self._require_checksum(found)
         return array
 
+    def pixel(self, row: int, column: int) -> tuple[float, ...]:
+        """Return the values of one pixel, verified.
+
+        Where each block of the values has a checksum, only the blocks that the
+        pixel is in are read: for jungfrau three of 16 KiB, of 6 MiB. Damage
+        elsewhere is then not noticed. Of any other layout everything is read, and
+        verified as `read` does.
+
+        Parameters
+        ----------
+        row, column : int
+            Where it is on the panel, from 0.
+
+        Returns
+        -------
+        tuple of float
+            One for each gain range, in the kind's unit; float32 values, exactly.
+
+        Raises
+        ------
+        InvalidInputError
+            The panel has no such pixel.
+        IntegrityError
+            The values are missing, cannot be read or are not what was written, or
+            they are not (gain range, row, column).
+        PermissionError
+            They may not be read.
+        """
+        if len(self.shape) != 3:
+            self._refuse(f"shape {self.shape}, where (gain range, row, column) is expected")
+        gain_ranges, rows, columns = self.shape
+        Pixel(row, column).require_on_panel(rows, columns)
+        checksums = self._layout.blocks
+        if checksums is None:
+            array = self.read()
+            return tuple(float(array[gain, row, column]) for gain in range(gain_ranges))
+        places = [4 * ((gain * rows + row) * columns + column) for gain in range(gain_ranges)]
+        with _told_as_damage(self._path), self._opened_chunk() as handle:
+            wanted = {place // CHECKED_BYTES for place in places}
+            blocks = {block: self._read_block(handle, block, checksums) for block in wanted}
+        return tuple(
+            unpack_from("<f", blocks[place // CHECKED_BYTES], place % CHECKED_BYTES)[0]
+            for place in places
+        )
+
+    def _read_block(self, handle: int, block: int, checksums: str) -> bytearray:
+        offset = block * CHECKED_BYTES
+        content = bytearray(min(CHECKED_BYTES, self._layout.size - offset))
+        fill(handle, [memoryview(content)], offset=offset)
+        found = block_checksum(self.digest, self.shape, content)
+        written = checksums[block * CHECKSUM_DIGITS :][:CHECKSUM_DIGITS]
+        if found != written:
+            self._refuse(f"xxh3 {found} from byte {offset} on, {written} as written")
+        return content
+
     def check(self) -> None:
         """Read all values and verify them, but keep none.
 
@@ -124,7 +193,7 @@ class StoredPayload:
             pass
 
     def audit(self) -> "np.ndarray[Any, Any]":
-        """Return the values, verified by SHA-256.
+        """Return the values, verified by SHA-256, after verifying all their checksums.
 
         Where `read` compares a checksum that is stored beside the values, this
         compares the name that rows know them by.
@@ -137,7 +206,20 @@ class StoredPayload:
         array = self.read()
         if self._layout.checksum is not None:
             self._require_digest(array)
+        if self._layout.blocks not in (None, block_checksums_of(array, self.digest)):
+            self._refuse("the values themselves are right, but not the checksums of their blocks")
         return array
+
+    def require_layout(self, expected: Layout) -> None:
+        """Refuse unless the description says what has just been written.
+
+        Raises
+        ------
+        IntegrityError
+            It says something else.
+        """
+        if self._layout != expected:
+            self._refuse(f"{self._layout}, {expected} as written")
 
     def require(self, array: "np.ndarray[Any, np.dtype[np.float32]]") -> None:
         """Refuse unless the values are those of an array that has just been hashed.
@@ -169,7 +251,7 @@ class StoredPayload:
             yield handle
 
     def _checksum(self, handle: int, blocks: Iterable[memoryview]) -> str:
-        hasher = _hasher(self.shape)
+        hasher = hasher_of(self.shape)
         fill(handle, blocks, hasher.update)
         return str(hasher.hexdigest())
 
@@ -198,19 +280,6 @@ class StoredPayload:
             self._refuse(f"{array.dtype}, {PAYLOAD_DTYPE} expected")
         out[...] = array
         return out
-
-
-def checksum_of(array: "np.ndarray[Any, np.dtype[np.float32]]") -> str:
-    """Return the XXH3 of a little-endian float32 array in C order, 32 hexadecimal digits."""
-    hasher = _hasher(array.shape)
-    hasher.update(array.data)
-    return str(hasher.hexdigest())
-
-
-def _hasher(shape: tuple[int, ...]) -> "xxh3_128":
-    from xxhash import xxh3_128
-
-    return xxh3_128(digest_head(PAYLOAD_DTYPE, shape))
 
 
 def _array_of(path: Path) -> "np.ndarray[Any, Any]":
