@@ -18,7 +18,7 @@ from panelcal.storage.deployments import deployments
 from panelcal.storage.ledger import history as ledger_rows
 from panelcal.storage.modules import ConstantSet, constant_sets, find_constant_set
 from panelcal.storage.runs import run_records
-from panelcal.storage.seals import require_seals, require_sets
+from panelcal.storage.seals import require_seals
 from panelcal.storage.store import OpenStore
 from panelcal.storage.tags import tags
 from panelcal.storage.types import detector_type as read_detector_type
@@ -105,6 +105,7 @@ def history_from(connection: "Connection", target: str) -> History:
         As `history_of`.
     """
     detector = _detector(target)
+    sealed = SealedRows(connection)
     if detector is None:
         find_constant_set(connection, target, None)
         rows = {
@@ -113,13 +114,13 @@ def history_from(connection: "Connection", target: str) -> History:
             if any(row.module == target for row in found)
         }
         delivered = tuple(constant_sets(connection, target))
-        require_sets(connection, [one.id for one in delivered])
+        sealed.require_sets(delivered)
     else:
         detector.require_type(read_detector_type(connection).name)
         names = [require_panel(connection, panel).name for panel in detector.panels]
         rows = ledger_rows(connection, names)
         delivered = ()
-    SealedRows(connection).require_chains(rows)
+    sealed.require_chains(rows)
     chapters = [
         chapter
         for panel in sorted(rows)

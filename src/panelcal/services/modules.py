@@ -8,6 +8,7 @@ from panelcal.domain.deliveries import parse_module_name
 from panelcal.domain.text import one_line, printable
 from panelcal.errors import ConflictError, NotFoundError
 from panelcal.services.delivery import read_delivery
+from panelcal.services.sealed import SealedRows
 from panelcal.storage.modules import (
     ConstantSet,
     NewConstantSet,
@@ -16,7 +17,6 @@ from panelcal.storage.modules import (
     find_constant_set,
 )
 from panelcal.storage.recording import recording_time
-from panelcal.storage.seals import require_sets
 from panelcal.storage.store import OpenStore
 from panelcal.storage.types import detector_type as read_detector_type
 
@@ -96,5 +96,5 @@ def list_constant_sets(store: OpenStore, module: str | None = None) -> list[Cons
         if module is not None:
             find_constant_set(connection, module, None)
         found = constant_sets(connection, module)
-        require_sets(connection, [one.id for one in found])
+        SealedRows(connection).require_sets(found)
     return found

@@ -149,19 +149,6 @@ def sealed_sets(source: "Readable", ids: Collection[int]) -> dict[int, SealedSet
     return found
 
 
-def require_sets(source: "Readable", ids: Collection[int]) -> None:
-    """Refuse constant sets of which one is not as it was recorded.
-
-    Raises
-    ------
-    IntegrityError
-        It names the row.
-    """
-    for one in sealed_sets(source, ids).values():
-        if one.broken is not None:
-            raise one.broken.refusal()
-
-
 def sealed_sets_of(rows: _Page) -> Iterator[SealedSet]:
     """Put together constant sets from their rows, one for each kind."""
     for set_id, group in groupby(rows, itemgetter(0)):
