@@ -23,6 +23,7 @@ from panelcal.cli import (
     runs,
     stores,
     tags,
+    types,
     verifying,
 )
 from panelcal.cli.boundary import ErrorBoundary, run_program
@@ -88,6 +89,7 @@ for commands in (
     checking,
     tags,
     bundles,
+    types,
 ):
     commands.register(app)
 

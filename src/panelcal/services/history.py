@@ -18,7 +18,7 @@ from panelcal.storage.modules import ConstantSet, constant_sets, find_constant_s
 from panelcal.storage.runs import run_records
 from panelcal.storage.store import OpenStore
 from panelcal.storage.tags import tags
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import detector_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def history_of(store: OpenStore, target: str) -> History:
             rows = ledger_rows(connection)
             delivered = tuple(constant_sets(connection, target))
         else:
-            detector.require_type(read_detector_type(connection).name)
+            detector.require_type(detector_types(connection).names)
             names = [require_panel(connection, panel).name for panel in detector.panels]
             rows = ledger_rows(connection, names)
             delivered = ()

@@ -166,8 +166,13 @@ class SealedRows:
             found = self._sets.get(panel.constant_set_id)
             if found is not None and found.broken is not None:
                 raise found.broken.refusal()
-            said = (panel.module, panel.revision, dict(panel.digests))
-            if found is None or said != (found.module, found.revision, found.digests):
+            said = (panel.module, panel.revision, panel.detector_type, dict(panel.digests))
+            if found is None or said != (
+                found.module,
+                found.revision,
+                found.detector_type,
+                found.digests,
+            ):
                 msg = (
                     f"constant set {panel.module}@{panel.revision}, row {panel.constant_set_id} "
                     f"of constant_set, is not what the answer says of it"
