@@ -6,7 +6,7 @@ from pathlib import Path
 
 from panelcal.domain.deliveries import parse_module_name
 from panelcal.domain.text import one_line, printable
-from panelcal.errors import ConflictError, NotFoundError
+from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
 from panelcal.services.delivery import read_delivery
 from panelcal.services.type_choice import TypeChoice
 from panelcal.storage.modules import (
@@ -66,9 +66,13 @@ def deliver(
         msg = f"{printable(directory)} is not a directory"
         raise NotFoundError(msg)
     with store.database.reading() as connection:
-        of = TypeChoice(connection, detector_type).of_module(module)
+        choice = TypeChoice(connection, detector_type)
+        of = choice.of_module(module)
     with store.payloads.batch() as batch:
-        delivery = read_delivery(directory, of, cast=cast)
+        try:
+            delivery = read_delivery(directory, of, cast=cast)
+        except InvalidInputError as error:
+            raise InvalidInputError(error.message, error.hint or choice.hint(module)) from error
         digests = {name: batch.add(array) for name, array in delivery.payloads.items()}
         with store.database.writing() as connection:
             for known in constant_sets(connection, module):

@@ -34,6 +34,14 @@ class TypeChoice:
         self._of_modules = types_of_modules(source)
         self._of_panels = {panel.name: panel.detector_type for panel in panels(source)}
 
+    def hint(self, module: str) -> str | None:
+        """Return what may help where files do not fit the type of a new module."""
+        is_chosen = self._named is not None or module in self._of_modules
+        if is_chosen or len(self._types.known) == 1:
+            return None
+        others = ", ".join(name for name in self._types.names if name != self._new.name)
+        return f"new modules are of {self._new.name} unless --detector-type says {others}"
+
     def of_module(self, module: str) -> DetectorType:
         """Return the type of a delivery for a module.
 
