@@ -158,4 +158,6 @@ def assert_served(calib: Path, trees: dict[str, GainsTree], name: str, run: int)
         assert path, f"nothing serves {name}, run {run}"
         found, want = load_txt(Path(path)), expected(trees, name, kind)
         assert found.shape == want.shape
-        assert np.max(np.abs(found.astype(float) - want.astype(float))) <= 0.5 * 10.0**-decimals + 1e-6
+        assert (
+            np.max(np.abs(found.astype(float) - want.astype(float))) <= 0.5 * 10.0**-decimals + 1e-6
+        )

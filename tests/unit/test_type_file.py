@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from panelcal.domain.detector_types import DetectorTypes
 from panelcal.domain.kinds import DetectorType, Kind
 from panelcal.domain.type_file import DescribedRule, parse_type_file, require_sound_type
-from panelcal.errors import InvalidInputError, NotFoundError
+from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
+from panelcal.services.detector_types import new_types
 
 EXAMPLE = (Path(__file__).parents[2] / "docs/examples/epix10ka.toml").read_text(encoding="utf-8")
 RULE = '[[rule]]\ncheck = "finite"\nseverity = "error"\n'
@@ -200,3 +201,37 @@ def test_a_dcs_file_is_of_the_device_that_its_name_begins_with() -> None:
     assert BOTH.of_dcs_file("epix10ka-1-2-3.h5") is EPIX
     assert BOTH.of_dcs_file("jungfrau-1-2-3.h5") is JUNGFRAU
     assert BOTH.of_dcs_file("copy of something.h5") is JUNGFRAU
+
+
+# --- whether a store can take a type, wherever it comes from
+
+
+SOUND = parse_type_file(EXAMPLE).detector_type
+STORE = DetectorTypes(
+    (replace(SOUND, id=1, name="jungfrau", device="J", calib_group="J::CalibV1"),)
+)
+
+
+def test_a_type_that_the_store_has_just_so_is_not_new() -> None:
+    assert new_types(DetectorTypes((replace(SOUND, id=7),)), DetectorTypes((SOUND,))) == []
+    assert new_types(STORE, DetectorTypes((SOUND,))) == [SOUND]
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        replace(SOUND, calib_group="../../x"),
+        replace(SOUND, kinds=(replace(SOUND.kinds[0], name="../x"),)),
+        replace(SOUND, kinds=(replace(SOUND.kinds[0], text_format="%n"),)),
+        replace(SOUND, kinds=()),
+    ],
+)
+def test_a_type_out_of_a_bundle_is_judged_as_one_out_of_a_file(hostile: DetectorType) -> None:
+    with pytest.raises(InvalidInputError):
+        new_types(STORE, DetectorTypes((hostile,)))
+
+
+def test_two_new_types_that_share_a_device_are_a_conflict() -> None:
+    other = replace(SOUND, name="epix10kb", calib_group="Epix10kb::CalibV1", device="EPIX10KA")
+    with pytest.raises(ConflictError, match="the device EPIX10KA of epix10kb"):
+        new_types(STORE, DetectorTypes((SOUND, other)))

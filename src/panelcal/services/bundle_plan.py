@@ -197,7 +197,7 @@ def _of_set(one: ConstantSet) -> object:
 
 def _set_told(one: ConstantSet) -> str:
     held = ", ".join(f"{kind} {digest[:12]}" for kind, digest in sorted(one.digests.items()))
-    return f"{one.detector_type} {one.module}@{one.revision} with {held}"
+    return f"{one.module}@{one.revision} with {held}, of {one.detector_type}"
 
 
 def _of_row(row: Assignment) -> object:
