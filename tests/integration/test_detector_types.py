@@ -217,6 +217,18 @@ def test_an_unknown_type_is_told_with_those_there_are(
         assert "no detector type 'epix' in this store; there is jungfrau" in refused.stderr
 
 
+@pytest.mark.sqlite_only
+def test_a_type_is_not_added_without_the_rules_that_its_file_has(
+    panelcal: RunsProgram, small: Path, nothing_written: NothingWritten
+) -> None:
+    with small.open("a") as stream:
+        stream.write('[[rule]]\ncheck = "finite"\nseverity = "error"\n')
+    with nothing_written():
+        refused = panelcal("type", "add", small)
+    assert refused.exit_code == 2
+    assert "has quality rules" in refused.stderr
+
+
 # --- modules and panels
 
 

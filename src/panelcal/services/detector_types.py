@@ -67,6 +67,9 @@ def add_type(store: OpenStore, path: Path) -> Added:
         group of the calib layout.
     """
     described = parse_type_file(_text_of(path))
+    if described.rules:
+        msg = f"{printable(path)} has quality rules, and this schema has no table for them"
+        raise InvalidInputError(msg, "leave out [[rule]]: a type cannot be added in part")
     with store.database.writing() as connection:
         types = detector_types(connection)
         new = new_types(types, DetectorTypes((described.detector_type,)))
