@@ -152,14 +152,16 @@ def require_one_type(panels: Sequence[ResolvedPanel], named: str = "") -> None:
     """
     types: dict[str, ResolvedPanel] = {}
     for panel in panels:
-        types.setdefault(panel.detector_type, panel)
+        # A constant set that has lost its module has no type: damage, which seals tell.
+        if panel.module is not None:
+            types.setdefault(panel.detector_type, panel)
     if len(types) > 1:
         told = ", ".join(
             f"panel {one.index} {one.panel or one.module} of {name}" for name, one in types.items()
         )
         msg = f"the panels are of several detector types: {told}"
         raise InvalidInputError(msg, "a detector has panels of one type; ask for each alone")
-    if named and named not in types:
+    if named and types and named not in types:
         msg = f"the detector id names the detector type {named!r}, its panels are of {min(types)!r}"
         raise InvalidInputError(msg, "panelcal panel list --json says of which type each panel is")
 
