@@ -35,9 +35,9 @@ class GainsTree:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def module(self, name: str, seed: int = 0) -> Path:
-        """Make a directory of six well-formed files."""
-        return write_delivery(self.path / name, seed)
+    def module(self, name: str, seed: int = 0, shape: tuple[int, int, int] = TREE_SHAPE) -> Path:
+        """Make a directory of well-formed files, two a gain range."""
+        return write_delivery(self.path / name, seed, shape)
 
     def link(self, name: str, target: str) -> Path:
         """Make a link such as ``<panel id>-<stamp> -> M068``."""
@@ -50,18 +50,24 @@ class GainsTree:
         np.save(self.path / module / file, values)
 
 
-def write_delivery(directory: Path, seed: int = 0) -> Path:
-    """Write six float32 files of the shape of a test panel."""
+def write_delivery(
+    directory: Path, seed: int = 0, shape: tuple[int, int, int] = TREE_SHAPE
+) -> Path:
+    """Write two float32 files a gain range, of the shape of a test panel."""
     random = np.random.default_rng(seed)
     directory.mkdir(parents=True, exist_ok=True)
-    for file in FILES:
-        np.save(directory / file, random.normal(10, 1, TREE_SHAPE[1:]).astype(np.float32))
+    for gain in range(shape[0]):
+        for stem in ("gain", "offset"):
+            values = random.normal(10, 1, shape[1:]).astype(np.float32)
+            np.save(directory / f"g{gain}_{stem}.npy", values)
     return directory
 
 
-def delivered(directory: Path, stem: str) -> "np.ndarray[Any, np.dtype[np.float32]]":
+def delivered(
+    directory: Path, stem: str, gain_ranges: int = TREE_SHAPE[0]
+) -> "np.ndarray[Any, np.dtype[np.float32]]":
     """Read back one kind of a delivery: (gain range, row, column)."""
-    return np.stack([np.load(directory / f"g{gain}_{stem}.npy") for gain in range(3)])
+    return np.stack([np.load(directory / f"g{gain}_{stem}.npy") for gain in range(gain_ranges)])
 
 
 def create_small_store(directory: Path, url: str | None = None) -> None:

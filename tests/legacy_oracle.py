@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 LAST_RUN = 9999
+DEVICES = {"Jungfrau", "Epix10ka"}
 
 
 class DirectoryOrderError(Exception):
@@ -63,7 +64,8 @@ def find_calib_file(calib_dir: Path, source: str, ctype: str, run: int) -> str |
     """
     if not calib_dir.exists():
         return None
-    group = "Jungfrau::CalibV1" if ":Jungfrau." in source else "UNDEFINED"
+    device = source.rpartition(":")[2].partition(".")[0]
+    group = f"{device}::CalibV1" if device in DEVICES else "UNDEFINED"
     directory = calib_dir / group / source / ctype
     if not directory.exists():
         return ""

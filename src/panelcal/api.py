@@ -20,7 +20,7 @@ from panelcal.domain.runs import Run, is_dataset
 from panelcal.domain.validity import Policy
 from panelcal.services import resolve as resolving
 from panelcal.services import runs
-from panelcal.services.assemble import assemble, kinds_of
+from panelcal.services.assemble import assemble
 from panelcal.services.remember import Memory
 from panelcal.services.sealed import SealedRows
 from panelcal.services.tags import transaction_time
@@ -73,10 +73,7 @@ class ResolvedConstants(Resolution):
         with self.store.database.reader.snapshot() as snapshot:
             # Rows may have been added since, and by hosts whose clocks differ.
             SealedRows(snapshot).require(self, self.asked_at - CLOCK_SKEW)
-        return {
-            kind.name: assemble(self.store.payloads, self, kind.name)
-            for kind in kinds_of(self.store).kinds
-        }
+        return {kind: assemble(self.store.payloads, self, kind) for kind in self.kinds}
 
     def to_arrow(self) -> "pa.Table":
         """Return the answer as an Arrow table, a row per panel; see `resolution_table`.

@@ -101,6 +101,15 @@ TEXT_FIELDS: dict[str, Request] = {
     "coverage --detector": lambda it: ("coverage", "--detector", it),
     "coverage --older-than": lambda it: ("coverage", "--older-than", it),
     "lint --ignore": lambda it: ("lint", "--ignore", it),
+    "module add --detector-type": lambda it: (
+        *("module", "add", "M9", "../jungfrau/M044", "--detector-type"),
+        it,
+    ),
+    "import --detector-type": lambda it: (
+        *("import", "gains-tree", "../jungfrau", "--detector-type"),
+        it,
+    ),
+    "type show": lambda it: ("type", "show", "--", it),
     "import --experiment": lambda it: ("import", "calib-tree", "root", "--experiment", it),
     "init --time-zone": lambda it: ("init", "new", "--time-zone", it),
     "init --database-url": lambda it: ("init", "new", "--database-url", it),
@@ -130,6 +139,7 @@ PATH_FIELDS: dict[str, Request] = {
     "import runs": lambda it: ("import", "runs", "--", it),
     "import calib-tree": lambda it: ("import", "calib-tree", "--", it),
     "import dcs": lambda it: ("import", "dcs", "--", it),
+    "type add": lambda it: ("type", "add", "--", it),
     "bundle create": lambda it: ("bundle", "create", "--", it),
     "bundle verify": lambda it: ("bundle", "verify", "--", it),
     "bundle import": lambda it: ("bundle", "import", "--", it),

@@ -39,7 +39,9 @@ def answer(store: PayloadStore, arrays: list[Array]) -> Resolution:
         batch.publish()
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     panels = [
-        ResolvedPanel(index, f"1-1-{index}", "M044", 1, None, moment, {"gain": digest}, 1, 1)
+        ResolvedPanel(
+            index, f"1-1-{index}", "M044", 1, None, moment, {"gain": digest}, 1, 1, "jungfrau"
+        )
         for index, digest in enumerate(digests)
     ]
     return Resolution(

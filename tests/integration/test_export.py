@@ -20,7 +20,7 @@ from panelcal.errors import IntegrityError, InvalidInputError
 from panelcal.exporters import npz_file
 from panelcal.exporters.text_array import Environment
 from panelcal.services import export
-from panelcal.services.assemble import assemble, kinds_of
+from panelcal.services.assemble import assemble, type_of
 from panelcal.storage.store import OpenStore
 
 pytestmark = pytest.mark.sqlite_only
@@ -268,9 +268,9 @@ def test_text_copied_for_another_answer_is_what_writing_it_would_make(
 ) -> None:
     environment = Environment("tester", "psana1507", "/reg/d")
     writing = export.Writing(precision, environment, datetime(2026, 2, 1, tzinfo=UTC))
-    kind = kinds_of(store).kind("pixel_gain")
     earlier = export.answer_for(store, DATASET, None, at="20171206000000")
     later = export.answer_for(store, DATASET, None, at="20171207000000")
+    kind = type_of(store, later.resolution).kind("pixel_gain")
     array = assemble(store.payloads, later.resolution, kind.name)
     final = tmp_path / "700-end.data"
     paths = {name: tmp_path / name for name in ("source", "copied", "written")}

@@ -31,6 +31,11 @@ PANEL = "171113-154920171025-3d00b0"
 DATASET = "exp=xcsls3716:run=631"
 SOURCE = "XcsEndstation.0:Jungfrau.0"
 
+OTHER_TYPE = (
+    "INSERT INTO detector_type (name, gain_ranges, panel_rows, panel_columns, device, calib_group) "
+    "VALUES ('other', 3, 4, 8, '{device}', '{group}')"
+)
+
 ENGINES = ("sqlite", "postgresql")
 on_sqlite = pytest.mark.parametrize("empty_store", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("empty_store", ["postgresql"], indirect=True)
@@ -198,6 +203,21 @@ PLANTED = [
     plant(Code.DIGEST_MALFORMED, f"INSERT INTO payload VALUES ('{UPPER}', 'float32', '1', 4)"),
     plant(Code.TYPE_WRONG, "DELETE FROM kind"),
     plant(Code.TYPE_WRONG, "DELETE FROM detector_type"),
+    plant(Code.TYPE_WRONG, "UPDATE detector_type SET device = '../x'"),
+    plant(Code.TYPE_WRONG, OTHER_TYPE.format(device="Jungfrau", group="Other::CalibV1")),
+    plant(Code.TYPE_WRONG, OTHER_TYPE.format(device="Other", group="Jungfrau::CalibV1")),
+    plant(
+        Code.TYPE_MIXED,
+        OTHER_TYPE.format(device="Other", group="Other::CalibV1"),
+        "UPDATE panel SET detector_type_id = (SELECT max(id) FROM detector_type)",
+    ),
+    plant(
+        Code.TYPE_MIXED,
+        OTHER_TYPE.format(device="Other", group="Other::CalibV1"),
+        "INSERT INTO kind (detector_type_id, name, unit, file_stem, text_format) "
+        "SELECT max(id), 'pixel_gain', 'ADU/keV', 'gain', '%.4f' FROM detector_type",
+        "UPDATE deployment SET kind_id = (SELECT max(id) FROM kind)",
+    ),
     plant(Code.PANEL_WRONG, "UPDATE panel SET serial = 'beef'"),
     plant(Code.PANEL_WRONG, "UPDATE panel SET name = 'nonsense'"),
     plant(Code.PANEL_WRONG, "UPDATE panel SET name = name || 'L'"),

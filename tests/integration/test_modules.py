@@ -195,6 +195,7 @@ def test_document_of_a_revision_has_a_stable_shape(panelcal: RunsProgram, delive
     added = json.loads(panelcal("module", "add", "M044", delivery, "--json").stdout)
     assert sorted(added) == [
         "delivered_from",
+        "detector_type",
         "digests",
         "module",
         "reason",

@@ -62,7 +62,7 @@ def test_values_are_recognized_as_they_were_printed(
     recognizer = Recognizer(store)
     for one, gain in zip(sets, gains, strict=True):
         plane = printed(gain, number_format)
-        assert recognizer.holders("pixel_gain", plane, number_format) == {one.id}
+        assert recognizer.holders("jungfrau", "pixel_gain", plane, number_format) == {one.id}
 
 
 def test_a_value_off_by_one_in_the_last_digit_is_not_recognized(
@@ -71,7 +71,7 @@ def test_a_value_off_by_one_in_the_last_digit_is_not_recognized(
     plane = printed(gains[0], "%.4f")
     plane[1, 2, 3] += np.float32(1e-4)
     assert sets
-    assert Recognizer(store).holders("pixel_gain", plane, "%.4f") == frozenset()
+    assert Recognizer(store).holders("jungfrau", "pixel_gain", plane, "%.4f") == frozenset()
 
 
 def test_rounded_values_are_not_those_of_full_precision(
@@ -79,14 +79,14 @@ def test_rounded_values_are_not_those_of_full_precision(
 ) -> None:
     assert sets
     plane = printed(gains[0], "%.4f")
-    assert Recognizer(store).holders("pixel_gain", plane, "%.9g") == frozenset()
+    assert Recognizer(store).holders("jungfrau", "pixel_gain", plane, "%.9g") == frozenset()
 
 
 def test_a_kind_is_compared_with_its_own_kind_only(
     store: OpenStore, sets: list[ConstantSet], gains: list[Plane]
 ) -> None:
     assert sets
-    assert Recognizer(store).holders("pixel_offset", gains[0], "%.9g") == frozenset()
+    assert Recognizer(store).holders("jungfrau", "pixel_offset", gains[0], "%.9g") == frozenset()
 
 
 def test_sets_that_differ_beyond_the_printed_digits_are_all_named(
@@ -97,8 +97,8 @@ def test_sets_that_differ_beyond_the_printed_digits_are_all_named(
     first = deliver_values(store, tmp_path / "a", "M044", gain)
     second = deliver_values(store, tmp_path / "b", "M068", near)
     recognizer = Recognizer(store)
-    assert recognizer.holders("pixel_gain", gain, "%.4f") == {first.id, second.id}
-    assert recognizer.holders("pixel_gain", gain, "%.9g") == {first.id}
+    assert recognizer.holders("jungfrau", "pixel_gain", gain, "%.4f") == {first.id, second.id}
+    assert recognizer.holders("jungfrau", "pixel_gain", gain, "%.9g") == {first.id}
 
 
 def test_minus_zero_is_another_value_than_zero(store: OpenStore, tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_minus_zero_is_another_value_than_zero(store: OpenStore, tmp_path: Path)
     one = deliver_values(store, tmp_path / "a", "M044", gain)
     recognizer = Recognizer(store)
     negative = np.full(TREE_SHAPE, -0.0, np.float32)
-    assert recognizer.holders("pixel_gain", negative, "%.4f") == {one.id}
-    assert recognizer.holders("pixel_gain", -negative, "%.4f") == frozenset()
+    assert recognizer.holders("jungfrau", "pixel_gain", negative, "%.4f") == {one.id}
+    assert recognizer.holders("jungfrau", "pixel_gain", -negative, "%.4f") == frozenset()
 
 
 def test_a_plane_cut_out_of_a_detector_is_recognized(
@@ -115,7 +115,9 @@ def test_a_plane_cut_out_of_a_detector_is_recognized(
 ) -> None:
     detector = np.stack(gains, axis=1)
     assert not detector[:, 1].flags.c_contiguous
-    assert Recognizer(store).holders("pixel_gain", detector[:, 1], "%.9g") == {sets[1].id}
+    assert Recognizer(store).holders("jungfrau", "pixel_gain", detector[:, 1], "%.9g") == {
+        sets[1].id
+    }
 
 
 def test_each_payload_is_loaded_once_however_much_is_asked(
@@ -134,14 +136,14 @@ def test_each_payload_is_loaded_once_however_much_is_asked(
     monkeypatch.setattr(PayloadStore, "get", counted)
     recognizer = Recognizer(store)
     for gain in gains:
-        recognizer.holders("pixel_gain", gain, "%.9g")
+        recognizer.holders("jungfrau", "pixel_gain", gain, "%.9g")
     assert loaded == []
     for _ in range(2):
         for gain in gains:
-            recognizer.holders("pixel_gain", printed(gain, "%.4f"), "%.4f")
+            recognizer.holders("jungfrau", "pixel_gain", printed(gain, "%.4f"), "%.4f")
     with store.database.reading() as connection:
         recognizer.look_again(connection)
-    recognizer.holders("pixel_gain", gains[0], "%.4f")
+    recognizer.holders("jungfrau", "pixel_gain", gains[0], "%.4f")
     assert sorted(loaded) == sorted(one.digests["pixel_gain"] for one in sets)
 
 
@@ -150,16 +152,16 @@ def test_what_is_recorded_later_is_seen_by_looking_again(
 ) -> None:
     recognizer = Recognizer(store)
     plane = printed(gains[0], "%.4f")
-    assert recognizer.holders("pixel_gain", plane, "%.4f") == frozenset()
+    assert recognizer.holders("jungfrau", "pixel_gain", plane, "%.4f") == frozenset()
     one = deliver_values(store, tmp_path / "d", "M044", gains[0])
-    assert recognizer.holders("pixel_gain", plane, "%.4f") == frozenset()
+    assert recognizer.holders("jungfrau", "pixel_gain", plane, "%.4f") == frozenset()
     with store.database.reading() as connection:
         recognizer.look_again(connection)
-    assert recognizer.holders("pixel_gain", plane, "%.4f") == {one.id}
+    assert recognizer.holders("jungfrau", "pixel_gain", plane, "%.4f") == {one.id}
 
 
 def test_an_empty_store_recognizes_nothing(store: OpenStore, gains: list[Plane]) -> None:
-    assert Recognizer(store).holders("pixel_gain", gains[0], "%.4f") == frozenset()
+    assert Recognizer(store).holders("jungfrau", "pixel_gain", gains[0], "%.4f") == frozenset()
 
 
 def test_a_damaged_payload_is_an_error_and_not_a_stranger(
@@ -168,7 +170,7 @@ def test_a_damaged_payload_is_an_error_and_not_a_stranger(
     assert sets
     damage(store_dir, "M000", "pixel_gain")
     with pytest.raises(IntegrityError, match="holds other values"):
-        Recognizer(store).holders("pixel_gain", gains[1], "%.4f")
+        Recognizer(store).holders("jungfrau", "pixel_gain", gains[1], "%.4f")
 
 
 def test_a_format_that_no_export_has_is_refused(
@@ -176,7 +178,7 @@ def test_a_format_that_no_export_has_is_refused(
 ) -> None:
     assert sets
     with pytest.raises(InvalidInputError, match="no format of text exports"):
-        Recognizer(store).holders("pixel_gain", gains[0], "%d")
+        Recognizer(store).holders("jungfrau", "pixel_gain", gains[0], "%d")
 
 
 def test_delivered_files_are_the_values_that_are_recognized(
@@ -187,4 +189,4 @@ def test_delivered_files_are_the_values_that_are_recognized(
     recognizer = Recognizer(store)
     for kind, stem in (("pixel_gain", "gain"), ("pixel_offset", "offset")):
         plane = delivered(tmp_path / "d", stem)
-        assert recognizer.holders(kind, plane, "%.9g") == {one.id}
+        assert recognizer.holders("jungfrau", kind, plane, "%.9g") == {one.id}

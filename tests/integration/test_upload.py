@@ -20,7 +20,7 @@ from dcs_oracle import everything, legacy_get
 from legacy_oracle import find_calib_file, load_txt
 from panelcal.cli.legacy import constants_program
 from panelcal.domain.digest import digest_of
-from panelcal.services.assemble import kinds_of
+from panelcal.services.assemble import type_of
 from panelcal.services.dcs_values import read_dcs_contents
 from panelcal.services.export import answer_for, provenance_of
 from panelcal.storage.store import OpenStore
@@ -289,7 +289,8 @@ def test_provenance_of_a_version_is_read_back_and_is_none_where_it_does_not_fit(
     assert panelcal("export", DATASET, "--dcs", H5).exit_code == 0
     with h5py.File(work / H5, "a") as file:
         del file[f"pixel_gain/{BEGIN}-end/v0001"].attrs["panelcal_version"]
-    detector_type, answer = kinds_of(store), answer_for(store, DATASET, None)
+    answer = answer_for(store, DATASET, None)
+    detector_type = type_of(store, answer.resolution)
     contents = read_dcs_contents(work / H5, detector_type, digest_of)
     found = {one.version.ctype: one for one in contents.values.values()}
     offset = detector_type.kind("pixel_offset")

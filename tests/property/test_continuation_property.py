@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panelcal.domain.continuation import join, window_of
+from panelcal.domain.detector_types import DetectorTypes
 from panelcal.domain.kinds import DetectorType
 from panelcal.domain.report import Status
 from panelcal.domain.validity import Assignment
@@ -35,7 +36,8 @@ def record(histories: dict[str, list[int]], begun: datetime) -> Records:
             rows.append(Assignment(number, panel, None, "M044", revision, at, "ann", "why"))
         if rows:
             panels[panel] = rows
-    return Records(JUNGFRAU, {}, panels, {}, {})
+    types = DetectorTypes((JUNGFRAU,))
+    return Records(types, {}, panels, dict.fromkeys(PANELS, "jungfrau"), {}, {})
 
 
 def said(record: Records) -> dict[str, list[int | None]]:

@@ -58,7 +58,7 @@ def test_any_segments_are_read_back_in_order_and_each_is_an_id_of_its_own(
     assert len(named.panels) == len(segments)
     assert parse_detector_id(str(named)) == named
     for segment, panel in zip(segments, named.panels, strict=True):
-        assert parse_panel(str(panel), "jungfrau") == panel
+        assert parse_panel(str(panel), ["jungfrau"]) == panel
         if isinstance(panel, SegmentId):
             assert panel.text == segment
         else:

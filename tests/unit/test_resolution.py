@@ -25,6 +25,7 @@ def panel(index: int, **changes: Any) -> ResolvedPanel:
         "digests": {"pixel_gain": GAIN, "pixel_offset": OFFSET},
         "assignment_id": index,
         "constant_set_id": 1,
+        "detector_type": "jungfrau",
     }
     return ResolvedPanel(**(facts | changes))
 

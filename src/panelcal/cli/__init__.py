@@ -25,6 +25,7 @@ from panelcal.cli import (
     runs,
     stores,
     tags,
+    types,
     verifying,
 )
 from panelcal.cli.boundary import ErrorBoundary, run_program
@@ -92,6 +93,7 @@ for commands in (
     tags,
     diff,
     bundles,
+    types,
 ):
     commands.register(app)
 

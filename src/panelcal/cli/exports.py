@@ -123,7 +123,7 @@ def export(
         dcs_file = uploading.target_named(opened, answer, dcs) if dcs is not None else None
         named_file = None
         if upload:
-            directory = uploading.psana_directory(opened, options.data_root())
+            directory = uploading.psana_directory(opened, answer, options.data_root())
             named_file = uploading.target_in(opened, answer, directory)
         if output is not None or upload or not (deploy or dcs):
             files = _write_local(opened, answer, output or Path(), form, writing)

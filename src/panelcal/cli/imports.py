@@ -35,6 +35,7 @@ def gains_tree(
     skip_bad: options.SkipBad = False,
     cast: options.Cast = False,
     supersede: options.Supersede = False,
+    detector_type: options.DetectorType = None,
     store: options.StoreDir = None,
     json: options.Json = False,
 ) -> None:
@@ -51,6 +52,7 @@ def gains_tree(
             skip_bad=skip_bad,
             cast=cast,
             supersede=supersede,
+            detector_type=detector_type,
             progress=advance,
         )
     show_report(report, as_json=json)

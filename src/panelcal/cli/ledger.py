@@ -149,6 +149,7 @@ def list_(ctx: typer.Context, store: options.StoreDir = None, json: options.Json
                 {
                     "panel": panel.name,
                     "serial": panel.serial,
+                    "detector_type": panel.detector_type,
                     "latest": None if row is None else options.assignment_document(row, zone),
                 }
                 for panel, row in found
@@ -186,7 +187,14 @@ def show(
         _tell_twins(opened, panel)
     if json:
         documents = [options.assignment_document(row, zone) for row in rows]
-        show_json({"panel": found.name, "serial": found.serial, "ledger": documents})
+        show_json(
+            {
+                "panel": found.name,
+                "serial": found.serial,
+                "detector_type": found.detector_type,
+                "ledger": documents,
+            }
+        )
         return
     show_table(
         ("uses", "from", "recorded", "by", "reason"),

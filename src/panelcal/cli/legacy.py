@@ -304,7 +304,7 @@ def _upload_target(
 ) -> "UploadTarget":
     from panelcal.services.upload import psana_directory, target_in
 
-    directory = repository or psana_directory(opened, options.data_root())
+    directory = repository or psana_directory(opened, answer, options.data_root())
     return target_in(opened, answer, directory)
 
 

@@ -33,6 +33,7 @@ def add(
     ],
     reason: options.Reason = "delivered",
     cast: options.Cast = False,
+    detector_type: options.DetectorType = None,
     store: options.StoreDir = None,
     json: options.Json = False,
 ) -> None:
@@ -48,6 +49,7 @@ def add(
             user=options.user(),
             reason=reason,
             cast=cast,
+            detector_type=detector_type,
         )
     if extra:
         say(f"left out: {', '.join(ascii(name)[1:-1] for name in extra)}")
@@ -109,6 +111,7 @@ def constant_set_document(constant_set: "ConstantSet") -> dict[str, Any]:
     return {
         "module": constant_set.module,
         "revision": constant_set.revision,
+        "detector_type": constant_set.detector_type,
         "digests": dict(constant_set.digests),
         "delivered_from": constant_set.delivered_from,
         "recorded_at": iso_utc(constant_set.recorded_at),

@@ -78,8 +78,8 @@ PanelArgument = Annotated[
     str,
     typer.Argument(
         metavar="PANEL",
-        help="moduleVersion-firmware-serial, or jungfrau_SEGMENT. Type -- before one that "
-        "begins with a dash.",
+        help="moduleVersion-firmware-serial, or <type>_<segment>, as jungfrau_8-0-3d00fb. "
+        "Type -- before one that begins with a dash.",
     ),
 ]
 Source = Annotated[
@@ -147,6 +147,16 @@ Supersede = Annotated[
 ]
 Cast = Annotated[
     bool, typer.Option("--cast", help="Round values to float32 where that loses bits.")
+]
+
+
+DetectorType = Annotated[
+    str | None,
+    typer.Option(
+        "--detector-type",
+        metavar="NAME",
+        help="Type of modules that are new; else the store's only one, or jungfrau.",
+    ),
 ]
 
 

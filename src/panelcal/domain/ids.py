@@ -1,6 +1,7 @@
 """Panel ids and detector ids of LCLS1 (spec §1) and LCLS2 (spec §15): text and back."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -225,20 +226,27 @@ class DetectorId:
         ]
         return "_".join([self.prefix, *segments] if self.prefix else segments)
 
-    def require_type(self, detector_type: str) -> None:
-        """Refuse an id that names another detector type than the store's.
+    def require_type(self, detector_types: Collection[str]) -> None:
+        """Refuse an id that names a detector type that the store has not.
+
+        Parameters
+        ----------
+        detector_types : collection of str
+            The names of those that it has.
 
         Raises
         ------
         InvalidInputError
-            It does; the message names both.
+            It does; the message names them all.
         """
-        if self.prefix and self.prefix != detector_type:
+        if self.prefix and self.prefix not in detector_types:
+            known = ", ".join(map(repr, detector_types))
             msg = (
                 f"{excerpt(str(self))} names the detector type {self.prefix!r}; "
-                f"this store holds constants of {detector_type!r}"
+                f"this store holds constants of {known}"
             )
-            raise InvalidInputError(msg, "name the store of that detector type with --store")
+            hint = "name the store of that detector type with --store, or panelcal type add"
+            raise InvalidInputError(msg, hint)
 
 
 @lru_cache(maxsize=KNOWN_PANELS)
@@ -297,26 +305,46 @@ def _parse_segment(detector_type: str, text: str) -> PanelId | SegmentId:
         return SegmentId(detector_type, text)
 
 
-def parse_panel(text: str, detector_type: str) -> PanelId | SegmentId:
+def parse_panel(text: str, detector_types: Collection[str]) -> PanelId | SegmentId:
     """Read the id of one panel as people type it.
 
     Parameters
     ----------
     text : str
         A panel id, or an LCLS2 id of one segment: ``jungfrau_8-0-3d00fb``.
-    detector_type : str
-        Name of the store's detector type.
+    detector_types : collection of str
+        Names of the store's detector types.
 
     Raises
     ------
     InvalidInputError
-        It is neither, or names another detector type.
+        It is neither, or names a detector type that the store has not.
+    """
+    return parse_typed_panel(text, detector_types)[0]
+
+
+def parse_typed_panel(
+    text: str, detector_types: Collection[str]
+) -> tuple[PanelId | SegmentId, str | None]:
+    """Read the id of one panel, and the detector type that it names.
+
+    Returns
+    -------
+    panel : PanelId or SegmentId
+        As `parse_panel`.
+    detector_type : str or None
+        What the id begins with; None where it is a panel id alone.
+
+    Raises
+    ------
+    InvalidInputError
+        As `parse_panel`.
     """
     if not _TYPED.match(text):
-        return PanelId.parse(text)
+        return PanelId.parse(text), None
     named = parse_detector_id(text)
-    named.require_type(detector_type)
+    named.require_type(detector_types)
     if len(named.panels) > 1:
         msg = f"{excerpt(text)} names {len(named.panels)} panels, one is expected"
         raise InvalidInputError(msg, f"the first of them is {named.panels[0]}")
-    return named.panels[0]
+    return named.panels[0], named.prefix

@@ -47,7 +47,7 @@ class DetectorType:
     Parameters
     ----------
     id : int
-        Row of the database.
+        Row of the database; 0 where it is in none yet.
     name : str
         ``jungfrau``.
     gain_ranges, rows, columns : int
@@ -73,6 +73,22 @@ class DetectorType:
     def payload_shape(self) -> tuple[int, int, int]:
         """(gain range, row, column) of one panel."""
         return self.gain_ranges, self.rows, self.columns
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """Everything that is said of the type: equal in every database that has the same one."""
+        shape = self.payload_shape
+        return self.name, *shape, self.device, self.calib_group, frozenset(self.kinds)
+
+    @property
+    def told(self) -> str:
+        """The facts in words, without the name: ``3 x 512 x 1024 of Jungfrau in ...``."""
+        kinds = "; ".join(
+            f"{kind.name} in {kind.unit}, g0_{kind.file_stem}.npy, {kind.text_format}"
+            for kind in self.kinds
+        )
+        shape = " x ".join(map(str, self.payload_shape))
+        return f"{shape} of {self.device} in {self.calib_group} ({kinds})"
 
     @property
     def payload_bytes(self) -> int:

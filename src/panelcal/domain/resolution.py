@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from panelcal.domain.moments import iso_utc, stamp_of
 from panelcal.domain.runs import Run
 from panelcal.domain.validity import Policy
+from panelcal.errors import InvalidInputError
 
 TOKEN_DIGITS = 16
 
@@ -37,6 +38,8 @@ class ResolvedPanel:
         Row of the ledger; None for a declared module.
     constant_set_id : int
         Row of the constant set.
+    detector_type : str
+        Name of the detector type that the constant set is of.
     """
 
     index: int
@@ -48,6 +51,7 @@ class ResolvedPanel:
     digests: Mapping[str, str]
     assignment_id: int | None
     constant_set_id: int
+    detector_type: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,16 @@ class Resolution:
     run: Run | None = field(default=None, repr=False, compare=False)
 
     @property
+    def detector_type(self) -> str:
+        """Name of the detector type of the constants; that of every panel is the same."""
+        return self.panels[0].detector_type
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds of constants, in the order in which their type has them."""
+        return tuple(self.panels[0].digests)
+
+    @property
     def token(self) -> str:
         """Short hash of the question and its answer (design §2).
 
@@ -121,6 +135,35 @@ class Resolution:
             "recorded_at": iso_utc(panel.recorded_at),
             "digests": dict(sorted(panel.digests.items())),
         }
+
+
+def require_one_type(panels: Sequence[ResolvedPanel], named: str = "") -> None:
+    """Refuse panels of several detector types: no array can hold their constants.
+
+    Parameters
+    ----------
+    named : str
+        The type that the detector id begins with; empty where it begins with none.
+
+    Raises
+    ------
+    InvalidInputError
+        They are of several types, or of another than the id says.
+    """
+    types: dict[str, ResolvedPanel] = {}
+    for panel in panels:
+        # A constant set that has lost its module has no type: damage, which seals tell.
+        if panel.module is not None:
+            types.setdefault(panel.detector_type, panel)
+    if len(types) > 1:
+        told = ", ".join(
+            f"panel {one.index} {one.panel or one.module} of {name}" for name, one in types.items()
+        )
+        msg = f"the panels are of several detector types: {told}"
+        raise InvalidInputError(msg, "a detector has panels of one type; ask for each alone")
+    if named and types and named not in types:
+        msg = f"the detector id names the detector type {named!r}, its panels are of {min(types)!r}"
+        raise InvalidInputError(msg, "panelcal panel list --json says of which type each panel is")
 
 
 def token_of(

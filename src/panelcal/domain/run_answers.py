@@ -1,6 +1,6 @@
 """What registered runs are answered at their begin, from rows that were read once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -98,13 +98,13 @@ class Answers:
         Assignments of all panels.
     delivered : set of pairs
         Modules and revisions.
-    detector_type : str
-        The store's; an id of another type has no constants here.
+    types : collection of str
+        Detector types of the store; an id of another type has no constants here.
     """
 
     ledger: Ledger
     delivered: AbstractSet[tuple[str, int]]
-    detector_type: str
+    types: Collection[str]
 
     def of(self, run: Run) -> RunAnswer:
         """Return what a run is answered at its begin."""
@@ -133,8 +133,8 @@ class Answers:
         )
 
     def knows(self, detector: DetectorId) -> bool:
-        """Say whether an id is of the store's detector type, or names none."""
-        return detector.prefix in {"", self.detector_type}
+        """Say whether an id is of a detector type of the store, or names none."""
+        return not detector.prefix or detector.prefix in self.types
 
     def _declared(self, modules: Sequence[str]) -> Iterator[Use]:
         for index, reference in enumerate(modules):

@@ -27,6 +27,8 @@ class PanelSide:
         Digest of the payload of each kind; empty where there is no constant set.
     missing : str or None
         Why there is none: ``never assigned``, ``withdrawn from 20200101000000``.
+    detector_type : str or None
+        Name of the constant set's detector type; None where there is no constant set.
     """
 
     panel: str | None
@@ -36,6 +38,7 @@ class PanelSide:
     recorded_at: datetime | None
     digests: Mapping[str, str]
     missing: str | None = None
+    detector_type: str | None = None
 
     @property
     def uses(self) -> str:

@@ -74,6 +74,17 @@ def format_rows(rows: "np.ndarray[Any, np.dtype[np.float32]]", number_format: st
     return "".join([row_format % tuple(row) for row in rows.tolist()]).encode("ascii")
 
 
+def require_number_format(number_format: str) -> None:
+    """Refuse a format that text exports cannot be written in.
+
+    Raises
+    ------
+    InvalidInputError
+        It is neither ``%.<1 to 6>f`` nor ``%.9g``.
+    """
+    _decimals(number_format)
+
+
 def _decimals(number_format: str) -> int | None:
     """Return the number of decimals, or None for full precision."""
     if number_format == FULL_PRECISION:

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from panelcal.domain.ids import PanelId, SegmentId, parse_panel
+from panelcal.domain.ids import PanelId, SegmentId
 from panelcal.domain.validity import Assignment, in_force
 from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
+from panelcal.services.assign import panel_named
 from panelcal.storage.ledger import (
     NewAssignment,
     Panel,
@@ -21,7 +22,7 @@ from panelcal.storage.ledger import (
 from panelcal.storage.modules import find_constant_set
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import detector_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +77,22 @@ def twins_of(store: OpenStore, panel: str) -> list[Twin]:
         The panel id is malformed.
     """
     with store.database.reading() as connection:
-        return _twins(connection, parse_panel(panel, read_detector_type(connection).name))
+        return _twins(connection, *panel_named(connection, panel))
 
 
-def _twins(connection: Connection, panel: PanelId | SegmentId) -> list[Twin]:
-    serial = panel.fields()[2]
-    others = [other for other in panels(connection, serial) if other.name != str(panel)]
+def _twins(
+    connection: Connection, panel: PanelId | SegmentId, detector_type: str | None
+) -> list[Twin]:
+    """Return the twins of a panel; where its type is known, those of that type.
+
+    Serials are counted by the makers of each type: an equal one of another type is
+    another panel.
+    """
+    others = [
+        other
+        for other in panels(connection, panel.fields()[2])
+        if other.name != str(panel) and detector_type in (None, other.detector_type)
+    ]
     rows = history(connection, [other.name for other in others])
     return [Twin(other, tuple(in_force(rows.get(other.name, ())))) for other in others]
 
@@ -117,13 +128,13 @@ def adopt(
     """
     unit = store.database.writing() if record else store.database.reading()
     with unit as connection:
-        detector_type = read_detector_type(connection)
-        panel_id = parse_panel(panel, detector_type.name)
+        panel_id, its_type = panel_named(connection, panel)
         if history(connection, [str(panel_id)]):
             msg = f"{panel_id} has assignments of its own already"
             raise ConflictError(msg, f"panelcal panel show -- {panel_id}")
-        wanted = None if like is None else parse_panel(like, detector_type.name)
-        twin = _chosen_twin(_twins(connection, panel_id), panel_id, wanted, store.zone)
+        wanted = None if like is None else panel_named(connection, like)[0]
+        twins = _twins(connection, panel_id, its_type)
+        twin = _chosen_twin(twins, panel_id, wanted, store.zone)
         rows = [
             replace(
                 row,
@@ -135,6 +146,7 @@ def adopt(
             for row in twin.assignments
         ]
         if record:
+            detector_type = detector_types(connection).named(twin.panel.detector_type)
             registered = register_panels(connection, detector_type, [panel_id])[str(panel_id)]
             at = recording_time(connection, now)
             rows = _record(connection, registered, rows, at, user)

@@ -10,7 +10,7 @@ from panelcal.errors import IntegrityError, InvalidInputError
 from panelcal.storage.payload_files import aligned_empty
 from panelcal.storage.payloads import PayloadStore
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import detector_types
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,10 +68,10 @@ def _require_fitting(out: "np.ndarray[Any, Any]", shape: tuple[int, ...]) -> Non
         raise InvalidInputError(msg)
 
 
-def kinds_of(store: OpenStore) -> DetectorType:
-    """Return the detector type whose constants the store holds."""
+def type_of(store: OpenStore, resolution: Resolution) -> DetectorType:
+    """Return the detector type of the constants of an answer."""
     with store.database.reader.snapshot() as reader:
-        return read_detector_type(reader)
+        return detector_types(reader).named(resolution.detector_type)
 
 
 def save_arrays(
@@ -102,7 +102,7 @@ def save_arrays(
     """
     import numpy as np
 
-    detector_type = kinds_of(store)
+    detector_type = type_of(store, resolution)
     names = [detector_type.kind(kind).name] if kind else [k.name for k in detector_type.kinds]
     if path.suffix not in {".npy", ".npz"}:
         msg = f"{path} ends neither in .npy nor in .npz"

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from panelcal.domain.deliveries import parse_module_reference
-from panelcal.domain.ids import PanelId, SegmentId, parse_panel
+from panelcal.domain.ids import PanelId, SegmentId, parse_typed_panel
 from panelcal.domain.moments import aware_utc
 from panelcal.domain.runs import nearest_names
 from panelcal.domain.text import one_line
@@ -21,12 +21,13 @@ from panelcal.storage.ledger import (
     history,
     panels,
     register_panels,
+    require_same_type,
 )
 from panelcal.storage.modules import find_constant_set
 from panelcal.storage.recording import recording_time
 from panelcal.storage.sealed_ledger import require_ledger
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import detector_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ def assign(
 ) -> Recorded:
     """Record that a panel uses a constant set from a time on.
 
-    A row with the same start as one in force corrects it; nothing is removed.
+    A row with the same start as one in force corrects it; nothing is removed. A
+    panel that is new becomes one of the constant set's detector type.
 
     Parameters
     ----------
@@ -80,15 +82,17 @@ def assign(
     NotFoundError
         There is no such module or revision.
     ConflictError
-        The ledger says just so already.
+        The ledger says just so already, or the panel is of another detector type
+        than the constant set.
     """
     module, revision = parse_module_reference(reference)
     reason = one_line(reason, "reason")
     _require_start(valid_from)
     with store.database.writing() as connection:
-        detector_type = read_detector_type(connection)
-        panel_id = parse_panel(panel, detector_type.name)
+        panel_id, its_type = panel_named(connection, panel)
         constant_set = find_constant_set(connection, module, revision)
+        detector_type = detector_types(connection).named(constant_set.detector_type)
+        require_same_type(f"panel {panel_id}", its_type or detector_type.name, detector_type.name)
         before = _in_force(connection, panel_id)
         uses = f"{module}@{constant_set.revision}"
         superseded = _starting_at(before, valid_from)
@@ -135,7 +139,7 @@ def withdraw(
     reason = one_line(reason, "reason")
     _require_start(valid_from)
     with store.database.writing() as connection:
-        panel_id = parse_panel(panel, read_detector_type(connection).name)
+        panel_id, _ = panel_named(connection, panel)
         registered = require_panel(connection, panel_id)
         superseded = _starting_at(_in_force(connection, panel_id), valid_from)
         if superseded is not None and superseded.module is None:
@@ -178,11 +182,33 @@ def show_panel(store: OpenStore, panel: str) -> tuple[Panel, list[Assignment]]:
         A row is not as it was recorded.
     """
     with store.database.reading() as connection:
-        registered = require_panel(
-            connection, parse_panel(panel, read_detector_type(connection).name)
-        )
+        registered = require_panel(connection, panel_named(connection, panel)[0])
         SealedRows(connection).require_chains([registered.name])
         return registered, history(connection, [registered.name]).get(registered.name, [])
+
+
+def panel_named(connection: Connection, text: str) -> tuple[PanelId | SegmentId, str | None]:
+    """Return which panel somebody means, and the name of its detector type.
+
+    Returns
+    -------
+    panel : PanelId or SegmentId
+        The panel; it need not be registered.
+    detector_type : str or None
+        What it is registered as, or what its id begins with; None where neither says.
+
+    Raises
+    ------
+    InvalidInputError
+        It is no id of one panel, or names a detector type that the store has not,
+        or another than the panel is of.
+    """
+    panel, named = parse_typed_panel(text, detector_types(connection).names)
+    known = find_panel(connection, panel)
+    if known is None or named in (None, known.detector_type):
+        return panel, named if known is None else known.detector_type
+    msg = f"{text} names the detector type {named!r}, the panel is of {known.detector_type!r}"
+    raise InvalidInputError(msg, f"panelcal panel show -- {panel}")
 
 
 def require_panel(connection: Connection, panel: PanelId | SegmentId) -> Panel:

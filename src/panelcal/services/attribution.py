@@ -71,6 +71,8 @@ class Attribution:
         The files, as the report calls them: a line each.
     where : str
         The directory that they are in or below.
+    detector_type : DetectorType
+        Of the files, and so of the values and the panel.
     panel : PanelId, SegmentId or None
         The panel; None where the values are a module's, of no known panel.
     valid_from : datetime or None
@@ -95,6 +97,7 @@ class Attribution:
 
     names: tuple[str, ...]
     where: str
+    detector_type: DetectorType
     panel: PanelId | SegmentId | None
     valid_from: datetime | None
     values: Mapping[str, Values]

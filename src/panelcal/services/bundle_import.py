@@ -7,21 +7,27 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from panelcal.domain.ids import parse_panel
+from panelcal.domain.detector_types import DetectorTypes
+from panelcal.domain.ids import PanelId, SegmentId, parse_panel
 from panelcal.domain.moments import iso_utc
 from panelcal.domain.report import ImportReport, Progress
 from panelcal.domain.tags import Tag
 from panelcal.errors import ConflictError
 from panelcal.services.bundle_plan import BundlePlan, Records, plan_import, read_records
 from panelcal.services.bundle_verify import verify_bundle
-from panelcal.storage.ledger import NewAssignment, add_assignments, register_panels
-from panelcal.storage.modules import NewConstantSet, add_constant_sets, constant_sets
+from panelcal.storage.ledger import NewAssignment, Panel, add_assignments, register_panels
+from panelcal.storage.modules import (
+    ConstantSet,
+    NewConstantSet,
+    add_constant_sets,
+    constant_sets,
+)
 from panelcal.storage.payload_batch import PayloadBatch
 from panelcal.storage.recording import recording_time
 from panelcal.storage.runs import add_run
 from panelcal.storage.store import OpenStore, open_store
 from panelcal.storage.tags import add_tag
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import add_detector_type, detector_types
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -55,7 +61,7 @@ def import_bundle(
     Returns
     -------
     report : ImportReport
-        What became of each module, panel, run and tag.
+        What became of each new detector type, module, panel, run and tag.
     plan : BundlePlan
         What was, or would be, recorded.
 
@@ -68,8 +74,8 @@ def import_bundle(
     SchemaError
         It was made with another schema.
     ConflictError
-        It has panels of another shape, or another process wrote meanwhile what
-        the bundle says otherwise.
+        It means another detector type by a name that the store has, or another
+        process wrote meanwhile what the bundle says otherwise.
     """
     verified = verify_bundle(path, now=now, progress=progress)
     verified.raise_if_damaged(str(path), "get the bundle again; nothing was written")
@@ -113,25 +119,26 @@ def _require_payloads(store: OpenStore, batch: PayloadBatch, digests: Iterable[s
 
 def _record(connection: "Connection", there: Records, plan: BundlePlan, user: str) -> None:
     """Record everything, one transaction time after the other."""
-    name = there.detector_type.name
-    ids = [parse_panel(panel, name) for panel in sorted({row.panel for row in plan.assignments})]
-    here = read_detector_type(connection)
-    panels = register_panels(connection, here, ids)
+    for one in plan.types:
+        add_detector_type(connection, one)
+    types = detector_types(connection)
+    panels = _registered(connection, types, there, {row.panel for row in plan.assignments})
     sets, rows = _by_time(plan.sets), _by_time(plan.assignments)
     runs, tags = _by_time(plan.runs), _by_time(plan.tags)
     numbers = {(one.module, one.revision): one.id for one in constant_sets(connection)}
     for moment, at in sorted(plan.times.items()):
-        added = add_constant_sets(
-            connection,
-            here,
-            [
-                NewConstantSet(one.module, one.digests, one.delivered_from, told(one))
-                for one in sets[moment]
-            ],
-            now=at,
-            user=user,
-        )
-        numbers |= {(one.module, one.revision): one.id for one in added}
+        for its_type, of_type in _by_type(sets[moment]).items():
+            added = add_constant_sets(
+                connection,
+                types.named(its_type),
+                [
+                    NewConstantSet(one.module, one.digests, one.delivered_from, told(one))
+                    for one in of_type
+                ],
+                now=at,
+                user=user,
+            )
+            numbers |= {(one.module, one.revision): one.id for one in added}
         add_assignments(
             connection,
             [
@@ -150,6 +157,27 @@ def _record(connection: "Connection", there: Records, plan: BundlePlan, user: st
             add_run(connection, replace(run, recorded_at=at, recorded_by=user, broken=None))
         for tag in tags[moment]:
             add_tag(connection, Tag(tag.name, plan.as_of[tag.name], at, user, told(tag)))
+
+
+def _registered(
+    connection: "Connection", types: DetectorTypes, there: Records, names: Iterable[str]
+) -> dict[str, Panel]:
+    """Register panels, each of the detector type that it has in the bundle."""
+    of_type: defaultdict[str, list[PanelId | SegmentId]] = defaultdict(list)
+    for name in sorted(names):
+        of_type[there.of_panels[name]].append(parse_panel(name, types.names))
+    registered: dict[str, Panel] = {}
+    for its_type, ids in of_type.items():
+        registered |= register_panels(connection, types.named(its_type), ids)
+    return registered
+
+
+def _by_type(sets: Iterable[ConstantSet]) -> dict[str, list[ConstantSet]]:
+    """Return constant sets by the name of their detector type, in the order they are given."""
+    found = defaultdict(list)
+    for one in sets:
+        found[one.detector_type].append(one)
+    return dict(found)
 
 
 def _by_time(entries: Iterable[Any]) -> defaultdict[datetime, list[Any]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from panelcal.domain.continuation import Joined, join, window_of
+from panelcal.domain.detector_types import DetectorTypes
 from panelcal.domain.kinds import DetectorType
 from panelcal.domain.moments import iso_utc
 from panelcal.domain.report import Line, Status
@@ -16,12 +17,13 @@ from panelcal.domain.tags import Tag
 from panelcal.domain.text import count_of
 from panelcal.domain.validity import Assignment
 from panelcal.errors import ConflictError
+from panelcal.services.detector_types import new_types
 from panelcal.services.runs import difference, facts
-from panelcal.storage.ledger import history
+from panelcal.storage.ledger import history, panels
 from panelcal.storage.modules import ConstantSet, constant_sets
 from panelcal.storage.runs import run_records
 from panelcal.storage.tags import tags as stored_tags
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import detector_types
 
 if TYPE_CHECKING:
     from panelcal.storage.reader import Readable
@@ -35,21 +37,24 @@ class Records:
 
     Parameters
     ----------
-    detector_type : DetectorType
-        Of its panels.
+    types : DetectorTypes
+        All that it has.
     modules : mapping of str to sequence of ConstantSet
         Revisions by module.
     panels : mapping of str to sequence of Assignment
         Rows of the ledger by panel id.
+    of_panels : mapping of str to str
+        Name of the detector type by panel id.
     runs : mapping of (Dataset, str) to sequence of Run
         Rows by run and source.
     tags : mapping of str to Tag
         By name.
     """
 
-    detector_type: DetectorType
+    types: DetectorTypes
     modules: Mapping[str, Sequence[ConstantSet]]
     panels: Mapping[str, Sequence[Assignment]]
+    of_panels: Mapping[str, str]
     runs: Mapping[tuple[Dataset, str], Sequence[Run]]
     tags: Mapping[str, Tag]
 
@@ -61,7 +66,9 @@ class BundlePlan:
     Parameters
     ----------
     lines : list of Line
-        What becomes of each module, panel, run and tag of the bundle.
+        What becomes of each new detector type, module, panel, run and tag of the bundle.
+    types : list of DetectorType
+        Those of the bundle that the store has not.
     sets, assignments, runs, tags : list
         What is to be recorded, as it was recorded in the bundle.
     times : dict of datetime to datetime
@@ -71,6 +78,7 @@ class BundlePlan:
     """
 
     lines: list[Line] = field(default_factory=list)
+    types: list[DetectorType] = field(default_factory=list)
     sets: list[ConstantSet] = field(default_factory=list)
     assignments: list[Assignment] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
@@ -105,9 +113,10 @@ def read_records(source: "Readable") -> Records:
     for run in run_records(source):
         runs[run.dataset, run.source].append(run)
     return Records(
-        read_detector_type(source),
+        detector_types(source),
         modules,
         history(source),
+        {panel.name: panel.detector_type for panel in panels(source)},
         runs,
         {tag.name: tag for tag in stored_tags(source)},
     )
@@ -133,10 +142,12 @@ def plan_import(
     Raises
     ------
     ConflictError
-        The bundle has panels of another shape or with other kinds.
+        The bundle means another detector type by a name that the store has.
+    InvalidInputError
+        It brings one that panelcal could not work with.
     """
-    _require_same_type(here.detector_type, there.detector_type)
-    plan = BundlePlan()
+    plan = BundlePlan(types=new_types(here.types, there.types))
+    plan.lines += [Line(f"type {one.name}", Status.TAKEN, one.told, "") for one in plan.types]
     joined: list[tuple[Joined[Any], Sequence[Any], Sequence[Any]]] = []
 
     def look(
@@ -156,6 +167,13 @@ def plan_import(
         plan.sets += look(f"module {name}", mine, theirs, _of_set, _set_told)
     for name in sorted(there.panels):
         mine_, theirs_ = here.panels.get(name, ()), there.panels[name]
+        its_type = here.of_panels.get(name, there.of_panels[name])
+        if its_type != there.of_panels[name]:
+            told = (
+                f"of detector type {its_type} in the store, {there.of_panels[name]} in the bundle"
+            )
+            plan.lines.append(Line(f"panel {name}", Status.CONFLICT, "", told))
+            continue
         plan.assignments += look(
             f"panel {name}", mine_, theirs_, _of_row, lambda row: _row_told(row, zone)
         )
@@ -173,23 +191,13 @@ def plan_import(
     return plan
 
 
-def _require_same_type(here: DetectorType, there: DetectorType) -> None:
-    def told(one: DetectorType) -> str:
-        kinds = ", ".join(f"{kind.name} in {kind.unit}" for kind in one.kinds)
-        return f"{one.name} panels of {' x '.join(map(str, one.payload_shape))} with {kinds}"
-
-    if told(here) != told(there):
-        msg = f"the bundle is of {told(there)}, the store of {told(here)}; nothing was written"
-        raise ConflictError(msg, "import into a store of that detector type")
-
-
 def _of_set(one: ConstantSet) -> object:
-    return one.revision, sorted(one.digests.items())
+    return one.revision, one.detector_type, sorted(one.digests.items())
 
 
 def _set_told(one: ConstantSet) -> str:
     held = ", ".join(f"{kind} {digest[:12]}" for kind, digest in sorted(one.digests.items()))
-    return f"{one.module}@{one.revision} with {held}"
+    return f"{one.module}@{one.revision} with {held}, of {one.detector_type}"
 
 
 def _of_row(row: Assignment) -> object:

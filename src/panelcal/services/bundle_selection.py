@@ -18,7 +18,7 @@ from panelcal.storage.modules import ConstantSet, constant_sets
 from panelcal.storage.reader import rows_of
 from panelcal.storage.runs import runs as stored_runs
 from panelcal.storage.tags import find_tag
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import detector_types
 
 if TYPE_CHECKING:
     from panelcal.storage.reader import Readable
@@ -36,8 +36,9 @@ class Selected:
         What was asked for.
     as_of_us : int or None
         Nothing that was recorded later; None is no limit.
-    panels, modules, sets, tags : set
-        Row numbers of panels, modules and constant sets, and names of tags.
+    types, panels, modules, sets, tags : set
+        Row numbers of detector types, panels, modules and constant sets, and names of
+        tags.
     digests : set of str
         Payloads.
     runs : set of tuple
@@ -46,6 +47,7 @@ class Selected:
 
     selection: Selection
     as_of_us: int | None
+    types: set[int] = field(default_factory=set)
     panels: set[int] = field(default_factory=set)
     modules: set[int] = field(default_factory=set)
     sets: set[int] = field(default_factory=set)
@@ -65,8 +67,8 @@ class Selected:
 
 _RULES: dict[str, Callable[[Selected, "Row"], bool]] = {
     "store": lambda _, _row: True,
-    "detector_type": lambda _, _row: True,
-    "kind": lambda _, _row: True,
+    "detector_type": lambda chosen, row: row["id"] in chosen.types,
+    "kind": lambda chosen, row: row["detector_type_id"] in chosen.types,
     "module": lambda chosen, row: row["id"] in chosen.modules,
     "constant_set": lambda chosen, row: row["id"] in chosen.sets,
     "constant_set_payload": lambda chosen, row: row["constant_set_id"] in chosen.sets,
@@ -92,7 +94,7 @@ def select_rows(source: "Readable", tag: str | None, detectors: Sequence[str]) -
     detectors : sequence of str
         Detector ids and datasets: only their panels, with the constant sets that
         these ever used and all earlier revisions of them, so that revisions keep
-        their numbers. With a tag: what both mean.
+        their numbers, and their detector types. With a tag: what both mean.
 
     Raises
     ------
@@ -118,11 +120,15 @@ def select_rows(source: "Readable", tag: str | None, detectors: Sequence[str]) -
         when = "" if pinned is None else f" as of tag {pinned.name}"
         msg = f"no assignments{when} of {', '.join(missing)}"
         raise NotFoundError(msg, "panelcal panel list")
-    chosen.panels = {panel.id for panel in panels(source) if panel.name in rows}
+    held = [panel for panel in panels(source) if panel.name in rows]
+    chosen.panels = {panel.id for panel in held}
     if detectors:
         modules |= {(row.module, row.revision) for one in rows.values() for row in one}
         known = _up_to_used(known, modules)
     _take_sets(source, chosen, known)
+    used = {panel.detector_type for panel in held} | {one.detector_type for one in known}
+    types = detector_types(source)
+    chosen.types = {one.id for one in types if not detectors or one.name in used}
     _take_runs(source, chosen, set(rows), known, as_of, everything=not detectors)
     if pinned is not None:
         chosen.tags = _tags_until(source, pinned)
@@ -141,7 +147,7 @@ def _named(
     for text in detectors:
         if not is_dataset(text):
             asked_for = parse_detector_id(text)
-            asked_for.require_type(read_detector_type(source).name)
+            asked_for.require_type(detector_types(source).names)
             names |= set(map(str, asked_for.panels))
             continue
         for run in _runs_of(source, text, as_of):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from panelcal.domain.detector_types import DetectorTypes
 from panelcal.domain.kinds import DetectorType
 from panelcal.domain.report import Line, Status
 from panelcal.domain.runs import parse_experiment
@@ -51,12 +52,15 @@ class SourceFiles:
     ----------
     experiment, source : str
         ``xcsls3716``, ``XcsEndstation.0:Jungfrau.0``.
+    detector_type : DetectorType
+        In whose group they are; the source is of its device.
     types : dict of str to TypeFiles
         By kind; every kind is there.
     """
 
     experiment: str
     source: str
+    detector_type: DetectorType
     types: dict[str, TypeFiles]
 
 
@@ -96,7 +100,7 @@ class CalibTree:
             self.add_line(found, Status.IGNORED, reason)
 
 
-def scan_calib_tree(tree: Path, experiment: str | None, detector_type: DetectorType) -> CalibTree:
+def scan_calib_tree(tree: Path, experiment: str | None, types: DetectorTypes) -> CalibTree:
     """Look at the names of a calib directory, or of all those below a root.
 
     Parameters
@@ -106,11 +110,13 @@ def scan_calib_tree(tree: Path, experiment: str | None, detector_type: DetectorT
     experiment : str or None
         Whose calib directory it is; otherwise the name of the directory above.
         Below a root: only this experiment.
+    types : DetectorTypes
+        Of the store: the groups of the calib layout that are looked at.
 
     Raises
     ------
     NotFoundError
-        There is no such directory, or no constants of the detector type in it.
+        There is no such directory, or no constants of a known detector type in it.
     InvalidInputError
         The name of the directory above is no experiment's, or a directory
         cannot be read.
@@ -119,19 +125,19 @@ def scan_calib_tree(tree: Path, experiment: str | None, detector_type: DetectorT
         msg = f"{printable(tree)} is not a directory"
         raise NotFoundError(msg, "name a calib directory, or the root that they are below")
     found = CalibTree(tree.resolve())
-    group = detector_type.calib_group
     try:
-        if (found.root / group).is_dir():
+        if any((found.root / one.calib_group).is_dir() for one in types):
             named = experiment or _experiment_above(found.root)
-            _scan_calib_dir(found, found.root, parse_experiment(named), detector_type)
+            _scan_calib_dir(found, found.root, parse_experiment(named), types)
         else:
             for calib, named in _calib_dirs(found.root, experiment):
-                _scan_calib_dir(found, calib, parse_experiment(named), detector_type)
+                _scan_calib_dir(found, calib, parse_experiment(named), types)
     except PermissionError as error:
         msg = f"{printable(error.filename)} cannot be read: {error.strerror}"
         raise InvalidInputError(msg) from error
     if not found.sources and not found.lines:
-        msg = f"{printable(tree)} holds neither {group} nor INSTRUMENT/experiment/calib with it"
+        groups = " or ".join(one.calib_group for one in types)
+        msg = f"{printable(tree)} holds neither {groups} nor INSTRUMENT/experiment/calib with it"
         raise NotFoundError(msg, "name a calib directory, or the root that they are below")
     return found
 
@@ -152,16 +158,22 @@ def _calib_dirs(root: Path, experiment: str | None) -> Iterator[tuple[Path, str]
         yield calib, calib.parent.name
 
 
-def _scan_calib_dir(
-    tree: CalibTree, calib: Path, experiment: str, detector_type: DetectorType
-) -> None:
-    group = calib / detector_type.calib_group
-    if not group.is_dir():
+def _scan_calib_dir(tree: CalibTree, calib: Path, experiment: str, types: DetectorTypes) -> None:
+    groups = {calib / one.calib_group: one for one in types if (calib / one.calib_group).is_dir()}
+    if not groups:
         return
     for other in _entries(calib):
-        if other != group:
+        if other not in groups:
             held = count_of(len(list(_files_below(other))), "file")
-            tree.add_line(other, Status.IGNORED, f"not of {detector_type.name}: {held}")
+            named = " or ".join(types.names)
+            tree.add_line(other, Status.IGNORED, f"not of {named}: {held}")
+    for group, detector_type in groups.items():
+        _scan_group(tree, calib, experiment, group, detector_type)
+
+
+def _scan_group(
+    tree: CalibTree, calib: Path, experiment: str, group: Path, detector_type: DetectorType
+) -> None:
     for source in _entries(group):
         if f":{detector_type.device}." in source.name and source.is_dir():
             _scan_source(tree, calib, experiment, source, detector_type)
@@ -180,7 +192,7 @@ def _scan_source(
     for kind in kinds:
         folder = type_directory(calib, detector_type.calib_group, source.name, kind)
         types[kind] = _scan_type(tree, folder)
-    tree.sources.append(SourceFiles(experiment, source.name, types))
+    tree.sources.append(SourceFiles(experiment, source.name, detector_type, types))
 
 
 def _scan_type(tree: CalibTree, folder: Path) -> TypeFiles:

@@ -51,19 +51,14 @@ class CalibReader:
     ----------
     tree : CalibTree
         The files; it is told of those that are refused.
-    detector_type : DetectorType
-        What arrays look like.
     keep : callable
         Given each payload.
     progress : callable or None
         Told after each file.
     """
 
-    def __init__(
-        self, tree: CalibTree, detector_type: DetectorType, keep: Keep, progress: Progress | None
-    ) -> None:
+    def __init__(self, tree: CalibTree, keep: Keep, progress: Progress | None) -> None:
         self._tree = tree
-        self._detector_type = detector_type
         self._keep = keep
         self._progress = progress
         self._done = 0
@@ -73,14 +68,14 @@ class CalibReader:
 
     def read(self, source: SourceFiles) -> dict[str, dict[str, CalibFile]]:
         """Return the files of a source that can be read, by kind and name there."""
-        return {kind.name: self._read(source, kind) for kind in self._detector_type.kinds}
+        return {kind.name: self._read(source, kind) for kind in source.detector_type.kinds}
 
     def _read(self, source: SourceFiles, kind: Kind) -> dict[str, CalibFile]:
         files = source.types[kind.name]
         found = {}
         for name, path in files.picked.items():
             try:
-                found[name] = self._file(path, kind, files.records.get(name))
+                found[name] = self._file(path, source.detector_type, kind, files.records.get(name))
             except InvalidInputError as error:
                 self._tree.refuse(path, printable(error.message))
             self._done += 1
@@ -88,13 +83,15 @@ class CalibReader:
                 self._progress(self._done, self._total, path.name)
         return found
 
-    def _file(self, path: Path, kind: Kind, record: HistoryRecord | None) -> CalibFile:
+    def _file(
+        self, path: Path, detector_type: DetectorType, kind: Kind, record: HistoryRecord | None
+    ) -> CalibFile:
         real = follow(path, "not there any more")
         if not real.is_file():
             msg = "not a regular file"
             raise InvalidInputError(msg)
         text = read_foreign_text_array(real)
-        values = panel_values(text.array, self._detector_type, kind, text.number_format, self._keep)
+        values = panel_values(text.array, detector_type, kind, text.number_format, self._keep)
         notices = [*text.notices]
         if text.array.dtype.name != "float32":
             notices.append(f"{text.array.dtype.name}, read as float32")

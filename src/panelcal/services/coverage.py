@@ -20,7 +20,7 @@ from panelcal.storage.ledger import history
 from panelcal.storage.modules import ConstantSet, constant_sets
 from panelcal.storage.runs import runs as registered_runs
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import detector_types
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,7 +72,7 @@ def read_record(source: "Readable", zone: ZoneInfo) -> Record:
     ledger = Ledger(history(source), zone)
     sets = constant_sets(source)
     digests = {(one.module, one.revision): one.digests for one in sets}
-    asking = Answers(ledger, digests.keys(), read_detector_type(source).name)
+    asking = Answers(ledger, digests.keys(), detector_types(source).names)
     return Record(runs, ledger, sets, digests, [asking.of(run) for run in runs], asking)
 
 

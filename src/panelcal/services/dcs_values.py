@@ -89,7 +89,7 @@ def read_dcs_contents(path: Path, detector_type: DetectorType, keep: Keep) -> Dc
     """
     file = read_dcs_file(path)
     detector = parse_detector_id(file.detector)
-    detector.require_type(detector_type.name)
+    detector.require_type([detector_type.name])
     contents = DcsContents(file, detector)
     for notice in file.notices:
         said = notice.removeprefix(f"{path}: ")

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from panelcal.domain.detector_types import FIRST_TYPE
 from panelcal.domain.kinds import DetectorType
 from panelcal.domain.moments import DEFAULT_TIME_ZONE, time_zone
 from panelcal.domain.report import Progress
@@ -16,12 +17,12 @@ from panelcal.exporters.calib_dir import calib_dir_of, find_file, type_directory
 from panelcal.exporters.printf import as_written
 from panelcal.exporters.text_array import Environment, read_text_array
 from panelcal.named_errors import naming
-from panelcal.services.assemble import kinds_of
 from panelcal.services.deploy import deploy
 from panelcal.services.export import Answer, Writing, answer_for
 from panelcal.services.import_gains_tree import import_gains_tree
 from panelcal.services.import_runs import import_runs
 from panelcal.storage.store import create_store, open_store
+from panelcal.storage.types import detector_types
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +100,8 @@ def run_demo(
         paths.runs.write_bytes(source.read_bytes())
     create_store(paths.store, time_zone(DEFAULT_TIME_ZONE), now)
     with open_store(paths.store) as store:
-        detector_type = kinds_of(store)
+        with store.database.reading() as connection:
+            detector_type = detector_types(connection).named(FIRST_TYPE)
         make_tree(paths.tree, detector_type)
         tell(f"made the page's tree of links in {paths.tree}, with synthetic arrays")
         user = environment.user

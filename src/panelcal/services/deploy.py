@@ -23,7 +23,7 @@ from panelcal.exporters.calib_files import (
 from panelcal.exporters.history_file import Appended
 from panelcal.exporters.permissions import missing_directories
 from panelcal.exporters.printf import as_written
-from panelcal.services.assemble import assemble, kinds_of
+from panelcal.services.assemble import assemble, type_of
 from panelcal.services.deployed import (
     Deployed,
     deployment_of,
@@ -32,11 +32,13 @@ from panelcal.services.deployed import (
     values_in,
     was_left_behind,
 )
+from panelcal.services.device import require_device
 from panelcal.services.equal_files import Content, EqualFiles, FileDigests, digest_of_file
 from panelcal.services.export import Answer, Writing, copy_text, write_text
 from panelcal.storage.deployments import DeployedContent, add_deployment, deployed_contents
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
+from panelcal.storage.types import detector_types
 from panelcal.temporary import PREFIX
 
 
@@ -77,8 +79,9 @@ def deploy(
         A payload is damaged, a file reads back differently, or a name in the
         directory makes the legacy finder crash.
     """
-    detector_type = kinds_of(store)
-    require_device(answer.run, detector_type.device)
+    with store.database.reading() as connection:
+        types = detector_types(connection)
+    detector_type = require_device(answer, types)
     targets = _targets(
         answer.run,
         Path(os.path.abspath(calib_dir)),  # noqa: PTH100 - links are kept as typed
@@ -195,7 +198,7 @@ def _content(kind: Kind, answer: Answer, writing: Writing) -> Content:
 
 
 def _shape(store: OpenStore, answer: Answer) -> tuple[int, ...]:
-    ranges, rows, columns = kinds_of(store).payload_shape
+    ranges, rows, columns = type_of(store, answer.resolution).payload_shape
     return ranges, len(answer.resolution.panels), rows, columns
 
 
@@ -208,19 +211,6 @@ def _targets(run: Run, calib_dir: Path, detector_type: DetectorType) -> list[tup
         targets.append((kind, require_would_serve(folder, run.dataset.run)))
         require_open(folder)
     return targets
-
-
-def require_device(run: Run, device: str) -> None:
-    """Refuse a source that the finder maps to no group (spec §8).
-
-    Raises
-    ------
-    InvalidInputError
-        It does not name the detector type's device.
-    """
-    if f":{device}." not in run.source:
-        msg = f"{run.source} is no {device}: the calib layout has no group for it"
-        raise InvalidInputError(msg)
 
 
 def _holds_already(

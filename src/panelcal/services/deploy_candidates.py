@@ -7,12 +7,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from panelcal.domain.kinds import DetectorType, Kind
+from panelcal.domain.detector_types import DetectorTypes
+from panelcal.domain.kinds import Kind
 from panelcal.domain.runs import Run, nearest_names, parse_experiment
 from panelcal.domain.served import RunOutcome, RunStatus, ServedFile, reason_of
 from panelcal.errors import IntegrityError, InvalidInputError, NotFoundError
 from panelcal.exporters.calib_plan import Plan, Step, own_name
-from panelcal.services.deploy import require_device
+from panelcal.services.device import require_device, require_known_device
 from panelcal.services.export import Answer
 from panelcal.services.resolve import resolve_run
 from panelcal.services.sealed import SealedRows
@@ -58,7 +59,7 @@ class Candidate:
 def find_candidates(
     connection: Connection,
     zone: ZoneInfo,
-    detector_type: DetectorType,
+    types: DetectorTypes,
     experiment: str | None,
 ) -> list[Candidate]:
     """Resolve every registered run, all in one state of the database.
@@ -67,6 +68,8 @@ def find_candidates(
     ----------
     zone : ZoneInfo
         The store's time zone.
+    types : DetectorTypes
+        Of the store: the device of a run is that of one of them.
     experiment : str or None
         Only its runs; None is all.
 
@@ -85,11 +88,11 @@ def find_candidates(
             raise NotFoundError(msg, hint)
         runs = [run for run in runs if run.dataset.experiment == experiment]
     rows = SealedRows(connection, of_many_runs=True)
-    return [_candidate(connection, zone, detector_type, run, rows) for run in runs]
+    return [_candidate(connection, zone, types, run, rows) for run in runs]
 
 
 def _candidate(
-    connection: Connection, zone: ZoneInfo, detector_type: DetectorType, run: Run, rows: SealedRows
+    connection: Connection, zone: ZoneInfo, types: DetectorTypes, run: Run, rows: SealedRows
 ) -> Candidate:
     if run.broken is not None:
         return Candidate(run, None, RunStatus.DAMAGED, str(run.broken.refusal()))
@@ -97,7 +100,7 @@ def _candidate(
         reason = "registered with neither a detector id nor modules"
         return Candidate(run, None, RunStatus.SKIPPED, reason)
     try:
-        require_device(run, detector_type.device)
+        require_known_device(run, types)
     except InvalidInputError as error:
         return Candidate(run, None, RunStatus.BLOCKED, reason_of(error))
     try:
@@ -107,7 +110,12 @@ def _candidate(
         return Candidate(run, None, RunStatus.NO_CONSTANTS, error.message)
     except IntegrityError as error:
         return Candidate(run, None, RunStatus.DAMAGED, error.message)
-    return Candidate(run, Answer(run, resolution), RunStatus.SERVED)
+    answer = Answer(run, resolution)
+    try:
+        require_device(answer, types)
+    except InvalidInputError as error:
+        return Candidate(run, None, RunStatus.BLOCKED, reason_of(error))
+    return Candidate(run, answer, RunStatus.SERVED)
 
 
 class SourcePlans:

@@ -10,7 +10,8 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from panelcal.domain.kinds import DetectorType, Kind
+from panelcal.domain.detector_types import DetectorTypes
+from panelcal.domain.kinds import Kind
 from panelcal.domain.report import Progress
 from panelcal.domain.served import JobReport, RunOutcome, RunStatus, reason_of
 from panelcal.domain.text import plain
@@ -28,7 +29,7 @@ from panelcal.services.deploy_site import Site
 from panelcal.services.export import Writing
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import detector_types
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """What is wrong with a whole disk."""
@@ -92,9 +93,9 @@ def deploy_all(
         with store.database.reading() as connection:
             # A clock that no file can be recorded with is told once, not for each run.
             recording_time(connection, clock())
-            detector_type = read_detector_type(connection)
-            candidates = find_candidates(connection, store.zone, detector_type, experiment)
-        job = _Job(store, root, detector_type, writing, clock, dry_run, progress)
+            types = detector_types(connection)
+            candidates = find_candidates(connection, store.zone, types, experiment)
+        job = _Job(store, root, types, writing, clock, dry_run, progress)
         done = job.run(candidates)
     return JobReport(str(root), dry_run, tuple(done))
 
@@ -103,7 +104,7 @@ def deploy_all(
 class _Job:
     store: OpenStore
     root: Path
-    detector_type: DetectorType
+    types: DetectorTypes
     writing: Writing
     clock: Callable[[], datetime]
     dry_run: bool
@@ -117,7 +118,8 @@ class _Job:
         for (experiment, source), group in groupby(sorted(candidates, key=place), place):
             site = Site(
                 self.store,
-                self.detector_type,
+                # Runs of no known device are all given up: nothing is looked at or written.
+                self.types.of_source(source) or self.types.chosen(None),
                 calib_dir_of(self.root, experiment),
                 experiment,
                 source,
@@ -166,7 +168,7 @@ class _Job:
             numbers = [one.number for one in runs]
             try:
                 plans = SourcePlans(
-                    {kind: site.plan(kind, numbers, answers) for kind in self.detector_type.kinds}
+                    {kind: site.plan(kind, numbers, answers) for kind in site.detector_type.kinds}
                 )
             except (InvalidInputError, IntegrityError, OSError) as error:
                 for one in runs:

@@ -1,10 +1,11 @@
 """Diff: by how much two revisions, modules, tags, times or runs differ, panel by panel."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from panelcal.domain.detector_types import DetectorTypes
 from panelcal.domain.difference import (
     PlaneDifference,
     differences,
@@ -110,13 +111,35 @@ def diff(
     """
     require_measures(n_sigma, worst)
     sides = sides_of(store, question, now=now)
-    kinds = sides.detector_type.kinds if kind is None else (sides.detector_type.kind(kind),)
+    kinds: dict[str, Kind] = {}
     compared = []
     for done, pair in enumerate(sides.pairs, 1):
-        compared.append(_compared(store.payloads, pair, sides.detector_type, kinds, n_sigma, worst))
+        found = _comparable(pair, sides.types, kind)
+        kinds |= {one.name: one for one in found.kinds}
+        compared.append(_compared(store.payloads, pair, found, n_sigma, worst))
         if progress is not None:
             progress(done, len(sides.pairs), pair.before.panel or pair.before.uses)
-    return Diff(sides.before, sides.after, kinds, n_sigma, tuple(compared), sides.notices)
+    told = tuple(kinds.values())
+    return Diff(sides.before, sides.after, told, n_sigma, tuple(compared), sides.notices)
+
+
+def _comparable(pair: Pair, types: DetectorTypes, kind: str | None) -> DetectorType:
+    """Return the detector type of a pair, with the kinds that are to be compared.
+
+    Raises
+    ------
+    InvalidInputError
+        The two sides are of different types.
+    """
+    of = {one.detector_type for one in (pair.before, pair.after)} - {None}
+    if len(of) > 1:
+        msg = (
+            f"{pair.before.uses} is of {pair.before.detector_type}, "
+            f"{pair.after.uses} of {pair.after.detector_type}"
+        )
+        raise InvalidInputError(msg, "both have to be of one detector type")
+    found = types.chosen(of.pop() if of else None)
+    return found if kind is None else replace(found, kinds=(found.kind(kind),))
 
 
 def payloads_of(
@@ -151,16 +174,13 @@ def _compared(
     payloads: PayloadStore,
     pair: Pair,
     detector_type: DetectorType,
-    kinds: Sequence[Kind],
     n_sigma: float,
     worst: int,
 ) -> Compared:
     if not pair.is_complete:
         return Compared(pair, (), ())
     before, after = pair.before.digests, pair.after.digests
-    if before.keys() != after.keys():
-        msg = f"{pair.before.uses} and {pair.after.uses} have different kinds of constants"
-        raise InvalidInputError(msg, "both have to be of one detector type")
+    kinds = detector_type.kinds
     equal = tuple(kind.name for kind in kinds if before[kind.name] == after[kind.name])
     found: list[PlaneDifference] = []
     for kind in kinds:

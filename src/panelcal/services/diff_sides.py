@@ -7,8 +7,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from panelcal.domain.deliveries import parse_module_reference
+from panelcal.domain.detector_types import DetectorTypes
 from panelcal.domain.ids import MAX_PANELS, parse_detector_id
-from panelcal.domain.kinds import DetectorType
 from panelcal.domain.moments import iso_utc, parse_moment, typed_form
 from panelcal.domain.resolution import Resolution, ResolvedPanel
 from panelcal.domain.runs import Run, is_dataset, parse_dataset
@@ -25,7 +25,7 @@ from panelcal.storage.modules import find_constant_set
 from panelcal.storage.resolver import Unresolved, assigned_at
 from panelcal.storage.store import OpenStore
 from panelcal.storage.tags import find_tag, tags
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import detector_types
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -76,8 +76,8 @@ class Sides:
         What they are.
     pairs : tuple of Pair
         Panel by panel.
-    detector_type : DetectorType
-        Says which kinds there are, their units and shapes.
+    types : DetectorTypes
+        Say which kinds there are, their units and shapes.
     notices : tuple of str
         What the reader should know about how the question was understood.
     """
@@ -85,7 +85,7 @@ class Sides:
     before: Side
     after: Side
     pairs: tuple[Pair, ...]
-    detector_type: DetectorType
+    types: DetectorTypes
     notices: tuple[str, ...] = ()
 
 
@@ -108,15 +108,15 @@ def sides_of(store: OpenStore, question: Question, *, now: datetime) -> Sides:
     with store.database.reader.snapshot() as snapshot:
         asking = _Asking(snapshot, store.zone, now, question)
         before, after = asking.side(question.before), asking.side(question.after)
-        detector_type = read_detector_type(snapshot)
+        types = detector_types(snapshot)
     notices = tuple(dict.fromkeys(asking.notices))
     if not question.by_tag and question.detector is None and not is_dataset(question.before):
-        return Sides(before, after, numbered(before.panels, after.panels), detector_type, notices)
+        return Sides(before, after, numbered(before.panels, after.panels), types, notices)
     pairs = paired(before, after)
     if question.by_tag and question.detector is None:
         changed = [pair for pair in pairs if pair.is_change]
         pairs = numbered((one.before for one in changed), (one.after for one in changed))
-    return Sides(before, after, pairs, detector_type, notices)
+    return Sides(before, after, pairs, types, notices)
 
 
 def _require_fitting(question: Question) -> None:
@@ -179,7 +179,15 @@ class _Asking:
         self._rows.require_sets([one])
         if revision is None:
             self.notices.append(f"{module} means its latest revision, {module}@{one.revision}")
-        held = PanelSide(None, module, one.revision, None, one.recorded_at, one.digests)
+        held = PanelSide(
+            None,
+            module,
+            one.revision,
+            None,
+            one.recorded_at,
+            one.digests,
+            detector_type=one.detector_type,
+        )
         return Side(text, None, as_of, (held,))
 
     def _meant(self, text: str) -> str | None:
@@ -247,7 +255,7 @@ class _Asking:
             target = run.detector_id
         detector = parse_detector_id(target)
         if detector.prefix:
-            detector.require_type(read_detector_type(self._snapshot).name)
+            detector.require_type(detector_types(self._snapshot).names)
         at = at or self._now
         return Side(
             text, at, as_of, tuple(self._at(list(map(str, detector.panels)), at, as_of, run))
@@ -292,7 +300,13 @@ def _is_moment(text: str, zone: "ZoneInfo") -> bool:
 
 def _resolved(one: ResolvedPanel) -> PanelSide:
     return PanelSide(
-        one.panel, one.module, one.revision, one.valid_from, one.recorded_at, one.digests
+        one.panel,
+        one.module,
+        one.revision,
+        one.valid_from,
+        one.recorded_at,
+        one.digests,
+        detector_type=one.detector_type,
     )
 
 

@@ -33,7 +33,7 @@ from panelcal.exporters.text_array import (
     write_text_array,
 )
 from panelcal.named_errors import naming
-from panelcal.services.assemble import assemble, kinds_of
+from panelcal.services.assemble import assemble, type_of
 from panelcal.services.resolve import resolve_run
 from panelcal.services.runs import find_run
 from panelcal.services.sealed import SealedRows
@@ -170,7 +170,7 @@ def export_files(
     IntegrityError
         A payload is damaged, or a file reads back differently.
     """
-    detector_type = kinds_of(store)
+    detector_type = type_of(store, answer.resolution)
     endings = [f"{kind.name}.{end}" for kind in detector_type.kinds for end in formats]
     prefix, notice = _prefix(answer, endings)
     _require_writable(directory)

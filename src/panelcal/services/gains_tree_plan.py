@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from panelcal.domain.ids import PanelId
+from panelcal.domain.kinds import DetectorType
 from panelcal.domain.moments import start_in_words
 from panelcal.domain.report import Line, Status
 from panelcal.domain.text import printable
 from panelcal.domain.validity import Assignment, in_force
 from panelcal.services.gains_tree import Entry, GainsTree
-from panelcal.storage.ledger import history
+from panelcal.storage.ledger import history, panels
 from panelcal.storage.modules import ConstantSet, constant_sets
 
 
@@ -28,6 +29,8 @@ class Delivered:
         The directory.
     module : str
         Name of the module it is a delivery for.
+    detector_type : DetectorType
+        Of that module.
     digests : dict of str to str
         Digest of the payload of each kind.
     extra : tuple of str
@@ -36,6 +39,7 @@ class Delivered:
 
     path: Path
     module: str
+    detector_type: DetectorType
     digests: dict[str, str]
     extra: tuple[str, ...]
 
@@ -88,6 +92,8 @@ class GainsTreePlan:
     ----------
     known : dict of Contents to ConstantSet
         By contents the first revision of each module that is recorded.
+    of_panels : dict of str to str
+        Name of the detector type of each panel, registered or planned.
     new_sets : dict of Contents to Delivered
         Constant sets to be recorded.
     new_assignments : list of EntryAssignment
@@ -97,6 +103,7 @@ class GainsTreePlan:
     """
 
     known: dict[Contents, ConstantSet]
+    of_panels: dict[str, str]
     new_sets: dict[Contents, Delivered] = field(default_factory=dict)
     new_assignments: list[EntryAssignment] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
@@ -131,7 +138,8 @@ def plan_gains_tree(
     supersede : bool
         Plan entries that differ from the ledger as corrections.
     """
-    plan = GainsTreePlan(_known_sets(connection))
+    of_panels = {panel.name: panel.detector_type for panel in panels(connection)}
+    plan = GainsTreePlan(_known_sets(connection), of_panels)
     for path in tree.modules:
         plan.lines.append(_plan_module(plan, path, deliveries, refusals))
     rows = history(connection, {str(entry.panel) for entry in tree.entries if entry.panel})
@@ -192,6 +200,11 @@ def _plan_entry(
     start = start_in_words(entry.valid_from, zone)
     content = f"{entry.panel} uses {delivered.module} from {start}"
     notices = [entry.notice, delivered.left_out if entry.own_files else ""]
+    of = delivered.detector_type.name
+    its_type = plan.of_panels.setdefault(str(entry.panel), of)
+    if its_type != of:
+        reason = f"the panel is of detector type {its_type}, {delivered.module} is of {of}"
+        return Status.REFUSED, content, reason
     same = plan.known.get(delivered.contents)
     if present is not None:
         if same is not None and (present.module, present.revision) == (

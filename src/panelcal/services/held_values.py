@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from panelcal.domain.digest import digest_of
-from panelcal.domain.kinds import Kind
+from panelcal.domain.kinds import DetectorType, Kind
 from panelcal.domain.text import printable
 from panelcal.errors import InvalidInputError
 from panelcal.exporters.printf import FULL_PRECISION
@@ -19,7 +19,6 @@ from panelcal.services.recognize import Recognizer
 from panelcal.storage.deployments import deployed_contents
 from panelcal.storage.modules import constant_sets
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_type as read_detector_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,6 @@ class HeldValuesReader:
     """
 
     def __init__(self, store: OpenStore, connection: Connection) -> None:
-        self.detector_type = read_detector_type(connection)
         self._recognizer = Recognizer(store, connection)
         self._sets = {one.id: one for one in constant_sets(connection)}
         self._recorded = deployed_contents(connection)
@@ -76,8 +74,15 @@ class HeldValuesReader:
         """Return the digest of each panel's payload in a file that was deployed."""
         return self._recorded[file_digest].digests
 
-    def read(self, path: Path, kind: Kind) -> HeldValues:
+    def read(self, path: Path, detector_type: DetectorType, kind: Kind) -> HeldValues:
         """Return what a file holds: by its bytes if they are on record, else by its values.
+
+        Parameters
+        ----------
+        detector_type : DetectorType
+            In whose directories the file is.
+        kind : Kind
+            Of this type.
 
         Raises
         ------
@@ -97,13 +102,16 @@ class HeldValuesReader:
             if recorded is not None and recorded.kind == kind.name:
                 panels = tuple(frozenset({digest}) for digest in recorded.digests)
                 return HeldValues(file_digest, panels, recorded.uses)
-            return self._recognized(path, kind, file_digest)
+            return self._recognized(path, detector_type, kind, file_digest)
         except OSError as error:
             msg = f"it cannot be read: {error.strerror}"
             raise InvalidInputError(msg) from error
 
-    def _recognized(self, path: Path, kind: Kind, file_digest: str) -> HeldValues:
-        found = [self._holders(digest, kind) for digest in self._digests(path)]
+    def _recognized(
+        self, path: Path, detector_type: DetectorType, kind: Kind, file_digest: str
+    ) -> HeldValues:
+        digests = _digests(path, detector_type)
+        found = [self._holders(digest, detector_type, kind) for digest in digests]
         panels = tuple(
             frozenset(self._sets[one].digests[kind.name] for one in holders) for holders in found
         )
@@ -116,36 +124,39 @@ class HeldValuesReader:
         if stated is None:
             return HeldValues(file_digest, panels, uses)
         comments = " ".join(f"{panel.module}@{panel.revision}" for panel in stated.panels)
-        known = {one.digests[kind.name] for one in self._sets.values()}
+        known = {one.digests.get(kind.name) for one in self._sets.values()}
         is_as_stated = len(stated.panels) == len(panels) and all(
             panel.digest in alike or panel.digest not in known
             for panel, alike in zip(stated.panels, panels, strict=True)
         )
         return HeldValues(file_digest, panels, uses, printable(comments), is_as_stated)
 
-    def _digests(self, path: Path) -> list[str]:
-        """Return the digest of each panel's values, as psana gets them: float32."""
-        import numpy as np
-
-        read = read_text_array(path)
-        ranges, rows, columns = self.detector_type.payload_shape
-        if read.ndim != 4 or read.shape != (ranges, read.shape[1], rows, columns):
-            msg = f"its shape is {read.shape}, not ({ranges}, panels, {rows}, {columns})"
-            raise InvalidInputError(msg)
-        if read.dtype.kind not in "fiu":
-            msg = f"its values are {read.dtype}, no real numbers"
-            raise InvalidInputError(msg)
-        with np.errstate(over="ignore"):
-            array = read.astype(np.float32)
-        others = np.count_nonzero(~np.isfinite(array))
-        if others:
-            msg = f"{others} of its {array.size} values are not finite"
-            raise InvalidInputError(msg)
-        return [digest_of(array[:, segment]) for segment in range(array.shape[1])]
-
-    def _holders(self, digest: str, kind: Kind) -> frozenset[int]:
+    def _holders(self, digest: str, detector_type: DetectorType, kind: Kind) -> frozenset[int]:
         for number_format in (kind.text_format, FULL_PRECISION):
-            holders = self._recognizer.holders_of(kind.name, digest, number_format)
+            holders = self._recognizer.holders_of(
+                detector_type.name, kind.name, digest, number_format
+            )
             if holders:
                 return holders
         return frozenset()
+
+
+def _digests(path: Path, detector_type: DetectorType) -> list[str]:
+    """Return the digest of each panel's values, as psana gets them: float32."""
+    import numpy as np
+
+    read = read_text_array(path)
+    ranges, rows, columns = detector_type.payload_shape
+    if read.ndim != 4 or read.shape != (ranges, read.shape[1], rows, columns):
+        msg = f"its shape is {read.shape}, not ({ranges}, panels, {rows}, {columns})"
+        raise InvalidInputError(msg)
+    if read.dtype.kind not in "fiu":
+        msg = f"its values are {read.dtype}, no real numbers"
+        raise InvalidInputError(msg)
+    with np.errstate(over="ignore"):
+        array = read.astype(np.float32)
+    others = np.count_nonzero(~np.isfinite(array))
+    if others:
+        msg = f"{others} of its {array.size} values are not finite"
+        raise InvalidInputError(msg)
+    return [digest_of(array[:, segment]) for segment in range(array.shape[1])]

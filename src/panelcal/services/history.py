@@ -21,7 +21,7 @@ from panelcal.storage.runs import run_records
 from panelcal.storage.seals import require_seals
 from panelcal.storage.store import OpenStore
 from panelcal.storage.tags import tags
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import detector_types
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,7 +116,7 @@ def history_from(connection: "Connection", target: str) -> History:
         delivered = tuple(constant_sets(connection, target))
         sealed.require_sets(delivered)
     else:
-        detector.require_type(read_detector_type(connection).name)
+        detector.require_type(detector_types(connection).names)
         names = [require_panel(connection, panel).name for panel in detector.panels]
         rows = ledger_rows(connection, names)
         delivered = ()

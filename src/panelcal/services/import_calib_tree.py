@@ -23,7 +23,7 @@ from panelcal.services.stated import StatedPanel, require_token, stated_panels
 from panelcal.storage import runs as stored
 from panelcal.storage.ledger import history
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import detector_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,20 +138,20 @@ def import_calib_tree(
         A payload is damaged, or cannot be written or read back.
     """
     with store.database.reading() as connection:
-        detector_type = read_detector_type(connection)
+        types = detector_types(connection)
         runs = stored.runs(connection)
         ledger = {
             panel: {to_microseconds(row.valid_from) for row in rows}
             for panel, rows in history(connection).items()
         }
-    found = scan_calib_tree(tree, experiment, detector_type)
+    found = scan_calib_tree(tree, experiment, types)
     with store.payloads.batch() as batch:
         keep = digest_of if dry_run else batch.add
-        reader = CalibReader(found, detector_type, keep, progress)
+        reader = CalibReader(found, keep, progress)
         sources = []
         for scanned in found.sources:
             files = reader.read(scanned)
-            source = _Source(printable(found.root), files, store.zone, detector_type)
+            source = _Source(printable(found.root), files, store.zone, scanned.detector_type)
             _state(source)
             own = [run for run in runs if _is_of(run, scanned)]
             for run in sorted(own, key=lambda run: (to_microseconds(run.begin), run.dataset.run)):
@@ -291,6 +291,7 @@ def _attribution(
     return Attribution(
         names=names,
         where=source.where,
+        detector_type=source.detector_type,
         panel=panel,
         valid_from=start,
         values={kind: file.values[segment] for kind, file in files.items()},

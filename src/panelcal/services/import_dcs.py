@@ -21,7 +21,7 @@ from panelcal.services.record_attributions import record_attributions
 from panelcal.services.stated import StatedPanel, require_token, stated_panels
 from panelcal.services.upload import begin_seconds
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import detector_types
 
 LEGACY_BEGIN = 1_500_000_000
 """The T of every ``dcs add`` line that the legacy command prints (spec §11)."""
@@ -68,7 +68,7 @@ def import_dcs(
     Parameters
     ----------
     paths : sequence of Path
-        ``jungfrau-<detector id>.h5``.
+        ``jungfrau-<detector id>.h5``; the device in the name tells the detector type.
     dry_run : bool
         Read and judge everything, change nothing.
     skip_bad : bool
@@ -93,12 +93,13 @@ def import_dcs(
     """
     require_h5py()
     with store.database.reading() as connection:
-        detector_type = read_detector_type(connection)
+        types = detector_types(connection)
     attributions: list[Attribution] = []
     lines: list[Line] = []
     with store.payloads.batch() as batch:
         keep = digest_of if dry_run else batch.add
         for done, path in enumerate(dict.fromkeys(paths), start=1):
+            detector_type = types.of_dcs_file(path.name)
             try:
                 contents = read_dcs_contents(path, detector_type, keep)
             except (InvalidInputError, IntegrityError, ConflictError) as error:
@@ -257,6 +258,7 @@ def _withdrawals(
         yield Attribution(
             names=tuple(one.name for one in last.values()),
             where=_where(account),
+            detector_type=account.detector_type,
             panel=panel,
             valid_from=_moment(second),
             values={},
@@ -280,6 +282,7 @@ def _attribution(
     return Attribution(
         names=tuple(one.name for one in found.values()),
         where=_where(account),
+        detector_type=account.detector_type,
         panel=account.contents.detector.panels[segment],
         valid_from=start,
         values={kind: one.values[segment] for kind, one in found.items()},

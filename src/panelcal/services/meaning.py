@@ -1,16 +1,15 @@
 """Meaning: the constant set that has the values of an attribution, or a new one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from panelcal.domain.deliveries import parse_module_name
-from panelcal.domain.kinds import DetectorType
 from panelcal.errors import InvalidInputError
-from panelcal.services.attribution import Attribution, Contents, Stated, Values
+from panelcal.services.attribution import Attribution, Contents, Stated
 from panelcal.services.recognize import Recognizer
-from panelcal.storage.modules import ConstantSet, constant_sets
+from panelcal.storage.modules import ConstantSet, constant_sets, types_of_modules
 
 Meaning = int | Contents
 """A constant set: the row of a recorded one, or what a new one is to hold."""
@@ -79,7 +78,7 @@ def holders(recognizer: Recognizer, attribution: Attribution) -> frozenset[int]:
         A payload that rounded values are to be compared with is damaged.
     """
     by_kind = [
-        recognizer.holders_of(kind, one.digest, one.number_format)
+        recognizer.holders_of(attribution.detector_type.name, kind, one.digest, one.number_format)
         for kind, one in attribution.values.items()
     ]
     return frozenset.intersection(*by_kind) if by_kind else frozenset()
@@ -94,17 +93,13 @@ class Meanings:
         The store's database.
     recognizer : Recognizer
         It has looked at the same state of the store.
-    detector_type : DetectorType
-        Its kinds.
     """
 
-    def __init__(
-        self, connection: Connection, recognizer: Recognizer, detector_type: DetectorType
-    ) -> None:
+    def __init__(self, connection: Connection, recognizer: Recognizer) -> None:
         self.known: dict[int, ConstantSet] = {one.id: one for one in constant_sets(connection)}
         self.new_sets: dict[Contents, NewSet] = {}
+        self._types = types_of_modules(connection)
         self._recognizer = recognizer
-        self._kinds = detector_type.kinds
 
     def called(self, meaning: Meaning) -> str:
         """Return ``M068@1``, or the module alone of a set that is to be recorded."""
@@ -124,13 +119,13 @@ class Meanings:
         ------
         InvalidInputError
             The file says where its values come from, and they are others; or a
-            module cannot be named after the panel.
+            module cannot be named after the panel, or is of another detector type.
         """
         if not attribution.values:
             return Meant(attribution, frozenset({WITHDRAWN, None}), WITHDRAWN)
         found = holders(self._recognizer, attribution)
         if attribution.stated is not None:
-            found = self._as_stated(found, attribution.stated)
+            found = self._as_stated(found, attribution.stated, attribution.detector_type.name)
         if not found:
             contents = self._planned(attribution)
             return Meant(attribution, frozenset({contents}), contents)
@@ -143,9 +138,15 @@ class Meanings:
             notice = f"{alike} have these values: {why} is meant"
         return Meant(attribution, frozenset(found), chosen or oldest, notice)
 
-    def _as_stated(self, found: frozenset[int], stated: Stated) -> frozenset[int]:
+    def _as_stated(
+        self, found: frozenset[int], stated: Stated, detector_type: str
+    ) -> frozenset[int]:
         """Narrow sets that are alike as written to the one that the file was made from."""
-        exact = {one.id for one in self.known.values() if one.digests == stated.digests}
+        exact = {
+            one.id
+            for one in self.known.values()
+            if (one.detector_type, one.digests) == (detector_type, stated.digests)
+        }
         if exact and not exact & found:
             msg = f"edited: it says that its values are those of {stated}, and they are not"
             raise InvalidInputError(msg)
@@ -154,21 +155,30 @@ class Meanings:
     def _planned(self, attribution: Attribution) -> Contents:
         """Return the planned set of these values, after planning it where there is none."""
         for contents, planned in self.new_sets.items():
-            if self._is_same(attribution.values, planned.origin.values):
+            if self._is_same(attribution, planned.origin):
                 return contents
         stated = attribution.stated
         module = parse_module_name(stated.module if stated else str(attribution.panel))
+        its_type = self._types.get(module, attribution.detector_type.name)
+        if its_type != attribution.detector_type.name:
+            msg = f"there is a module {module}, of detector type {its_type}"
+            raise InvalidInputError(msg)
+        if attribution.contents in self.new_sets:
+            of = self.new_sets[attribution.contents].origin
+            msg = f"{of.names[0]} says of the same values that they are {of.detector_type.name}'s"
+            raise InvalidInputError(msg)
         obstacle = self._obstacle(stated) if stated else ""
         self.new_sets[attribution.contents] = NewSet(module, attribution, obstacle)
         return attribution.contents
 
-    def _is_same(self, values: Mapping[str, Values], finer: Mapping[str, Values]) -> bool:
+    def _is_same(self, one: Attribution, planned: Attribution) -> bool:
         """Say whether values are those of a planned set, as they are or in legacy format."""
-        return all(
+        values, finer = one.values, planned.values
+        return one.detector_type == planned.detector_type and all(
             values[kind.name].digest == finer[kind.name].digest
             or (values[kind.name].number_format, values[kind.name].digest)
             == (kind.text_format, finer[kind.name].rounded)
-            for kind in self._kinds
+            for kind in one.detector_type.kinds
         )
 
     def _obstacle(self, stated: Stated) -> str:

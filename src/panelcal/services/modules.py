@@ -6,9 +6,10 @@ from pathlib import Path
 
 from panelcal.domain.deliveries import parse_module_name
 from panelcal.domain.text import one_line, printable
-from panelcal.errors import ConflictError, NotFoundError
+from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
 from panelcal.services.delivery import read_delivery
 from panelcal.services.sealed import SealedRows
+from panelcal.services.type_choice import TypeChoice
 from panelcal.storage.modules import (
     ConstantSet,
     NewConstantSet,
@@ -18,7 +19,6 @@ from panelcal.storage.modules import (
 )
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_type as read_detector_type
 
 
 def deliver(
@@ -30,11 +30,18 @@ def deliver(
     user: str,
     reason: str,
     cast: bool = False,
+    detector_type: str | None = None,
 ) -> tuple[ConstantSet, Sequence[str]]:
     """Record a directory of files as the next revision of a module.
 
     No answer changes until somebody assigns the new revision. Where a revision
     with these contents has lost payloads, they are restored and it is returned.
+
+    Parameters
+    ----------
+    detector_type : str or None
+        Name of the type that a new module is to be of; None is the store's only one,
+        or jungfrau. A module that has deliveries keeps its type.
 
     Returns
     -------
@@ -48,9 +55,10 @@ def deliver(
     InvalidInputError
         The name is malformed, or a file is missing or unacceptable.
     NotFoundError
-        There is no such directory.
+        There is no such directory, or no such detector type.
     ConflictError
-        The module has a revision with these contents already.
+        The module has a revision with these contents already, or is of another
+        detector type than was named.
     """
     parse_module_name(module)
     reason = one_line(reason, "reason")
@@ -58,9 +66,13 @@ def deliver(
         msg = f"{printable(directory)} is not a directory"
         raise NotFoundError(msg)
     with store.database.reading() as connection:
-        detector_type = read_detector_type(connection)
+        choice = TypeChoice(connection, detector_type)
+        of = choice.of_module(module)
     with store.payloads.batch() as batch:
-        delivery = read_delivery(directory, detector_type, cast=cast)
+        try:
+            delivery = read_delivery(directory, of, cast=cast)
+        except InvalidInputError as error:
+            raise InvalidInputError(error.message, error.hint or choice.hint(module)) from error
         digests = {name: batch.add(array) for name, array in delivery.payloads.items()}
         with store.database.writing() as connection:
             for known in constant_sets(connection, module):
@@ -74,7 +86,7 @@ def deliver(
             at = recording_time(connection, now)
             batch.publish()
             new = NewConstantSet(module, digests, printable(directory.resolve()), reason)
-            (constant_set,) = add_constant_sets(connection, detector_type, [new], now=at, user=user)
+            (constant_set,) = add_constant_sets(connection, of, [new], now=at, user=user)
     return constant_set, delivery.extra
 
 

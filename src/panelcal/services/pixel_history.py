@@ -9,12 +9,13 @@ from panelcal.domain.kinds import DetectorType
 from panelcal.domain.pixel import Pixel
 from panelcal.domain.seal import RESTORE
 from panelcal.errors import IntegrityError, InvalidInputError
+from panelcal.services.assign import panel_named
 from panelcal.services.history import Chapter, History, history_from
 from panelcal.services.sealed import SealedRows
 from panelcal.storage.modules import ConstantSet, constant_sets
 from panelcal.storage.payloads import PayloadStore
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import detector_types
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -108,10 +109,10 @@ def pixel_history(store: OpenStore, target: str, pixel: Pixel) -> PixelHistory:
         A row or a payload is not as it was recorded.
     """
     with store.database.reading() as connection:
-        detector_type = read_detector_type(connection)
-        pixel.require_on_panel(detector_type.rows, detector_type.columns)
         told = history_from(connection, target)
         delivered = _delivered(connection, target, told)
+        detector_type = _type_of(connection, target, told)
+    pixel.require_on_panel(detector_type.rows, detector_type.columns)
     values = _Values(store.payloads, pixel)
     if told.deliveries:
         entries = [_of_revision(one, values.of(one)) for one in told.deliveries]
@@ -148,6 +149,15 @@ def _delivered(connection: "Connection", target: str, told: History) -> dict[str
         raise IntegrityError(msg, RESTORE)
     rows.require_sets(found.values())
     return found
+
+
+def _type_of(connection: "Connection", target: str, told: History) -> DetectorType:
+    """Return the detector type of a module that was delivered, or of a registered panel."""
+    if told.deliveries:
+        name: str | None = told.deliveries[0].detector_type
+    else:
+        _, name = panel_named(connection, target)
+    return detector_types(connection).chosen(name)
 
 
 @dataclass(slots=True)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Holders = Mapping[str, frozenset[int]]
 """Constant sets by the digest of what they hold of a kind, in one number format."""
 
+_KindOfType = tuple[str, str]
+"""Names of a detector type and of one of its kinds."""
+
 
 class Recognizer:
     """Finds the constant sets of a store that have given values.
@@ -45,23 +48,30 @@ class Recognizer:
 
     def look_again(self, connection: Connection) -> None:
         """See what is recorded now; payloads that were loaded are not loaded again."""
-        stored: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+        stored: dict[_KindOfType, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
         for constant_set in constant_sets(connection):
             for kind, digest in constant_set.digests.items():
-                stored[kind][digest].add(constant_set.id)
+                stored[constant_set.detector_type, kind][digest].add(constant_set.id)
         self._stored = {
-            kind: {digest: frozenset(ids) for digest, ids in by_digest.items()}
-            for kind, by_digest in stored.items()
+            of: {digest: frozenset(ids) for digest, ids in by_digest.items()}
+            for of, by_digest in stored.items()
         }
-        self._as_written: dict[tuple[str, str], Holders] = {}
+        self._as_written: dict[tuple[_KindOfType, str], Holders] = {}
 
     def holders(
-        self, kind: str, plane: "np.ndarray[Any, np.dtype[np.float32]]", number_format: str
+        self,
+        detector_type: str,
+        kind: str,
+        plane: "np.ndarray[Any, np.dtype[np.float32]]",
+        number_format: str,
     ) -> frozenset[int]:
         """Return the constant sets whose payload, as written, has just these bits.
 
         Parameters
         ----------
+        detector_type : str
+            Name of the type whose constant sets are looked among: panels of two
+            types may have one shape.
         kind : str
             ``pixel_gain`` (ADU/keV) or ``pixel_offset`` (ADU).
         plane : ndarray of float32
@@ -82,20 +92,23 @@ class Recognizer:
         IntegrityError
             A payload of that kind is missing or damaged.
         """
-        return self.holders_of(kind, digest_of(plane), number_format)
+        return self.holders_of(detector_type, kind, digest_of(plane), number_format)
 
-    def holders_of(self, kind: str, digest: str, number_format: str) -> frozenset[int]:
+    def holders_of(
+        self, detector_type: str, kind: str, digest: str, number_format: str
+    ) -> frozenset[int]:
         """Return what `holders` does, for a plane of which only the digest is at hand."""
+        of = (detector_type, kind)
         if number_format == FULL_PRECISION:
-            return self._stored.get(kind, {}).get(digest, frozenset())
-        asked = (kind, number_format)
+            return self._stored.get(of, {}).get(digest, frozenset())
+        asked = (of, number_format)
         if asked not in self._as_written:
-            self._as_written[asked] = self._holders_as_written(kind, number_format)
+            self._as_written[asked] = self._holders_as_written(of, number_format)
         return self._as_written[asked].get(digest, frozenset())
 
-    def _holders_as_written(self, kind: str, number_format: str) -> Holders:
+    def _holders_as_written(self, of: _KindOfType, number_format: str) -> Holders:
         holders: dict[str, frozenset[int]] = {}
-        for stored, ids in self._stored.get(kind, {}).items():
+        for stored, ids in self._stored.get(of, {}).items():
             written = self._digest_as_written(stored, number_format)
             # Payloads that differ only beyond the last printed digit are alike.
             holders[written] = holders.get(written, frozenset()) | ids

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from panelcal.domain.ids import PanelId, SegmentId
 from panelcal.domain.kinds import DetectorType
 from panelcal.domain.moments import start_in_words, to_microseconds
 from panelcal.domain.report import ImportReport, Line, Status
@@ -19,12 +20,18 @@ from panelcal.exporters.printf import FULL_PRECISION
 from panelcal.services.attribution import Attribution, Contents
 from panelcal.services.meaning import WITHDRAWN, Meaning, Meanings, Meant, NewSet, holders
 from panelcal.services.recognize import Recognizer
-from panelcal.storage.ledger import NewAssignment, add_assignments, history, register_panels
+from panelcal.storage.ledger import (
+    NewAssignment,
+    Panel,
+    add_assignments,
+    history,
+    panels,
+    register_panels,
+)
 from panelcal.storage.modules import ConstantSet, NewConstantSet, add_constant_sets
 from panelcal.storage.payload_batch import PayloadBatch
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_type as read_detector_type
 
 
 @dataclass(slots=True)
@@ -43,6 +50,7 @@ class _Plan:
     supersede: bool
     meanings: Meanings
     timelines: dict[str, _Timeline]
+    of_panels: Mapping[str, str]
     assignments: list[Meant] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
 
@@ -115,10 +123,10 @@ def record_attributions(
     unit = store.database.reading() if dry_run else store.database.writing()
     with unit as connection:
         recognizer.look_again(connection)
-        detector_type = read_detector_type(connection)
-        meanings = Meanings(connection, recognizer, detector_type)
+        meanings = Meanings(connection, recognizer)
         timelines = _timelines(connection, meanings.known.values(), attributions)
-        plan = _Plan(store.zone, supersede, meanings, timelines)
+        of_panels = {panel.name: panel.detector_type for panel in panels(connection)}
+        plan = _Plan(store.zone, supersede, meanings, timelines, of_panels)
         _judge(plan, attributions)
         told = sorted([*lines, *plan.lines], key=lambda line: line.name)
         report = ImportReport(tuple(told), dry_run=dry_run, skip_bad=skip_bad)
@@ -126,7 +134,7 @@ def record_attributions(
             at = recording_time(connection, now)
             batch.pending.intersection_update(_needed_payloads(meanings))
             batch.publish()
-            _record(connection, detector_type, plan, at, user)
+            _record(connection, plan, at, user)
     return report
 
 
@@ -134,9 +142,9 @@ def _timelines(
     connection: Connection, known: Iterable[ConstantSet], attributions: Iterable[Attribution]
 ) -> dict[str, _Timeline]:
     ids = {(one.module, one.revision): one.id for one in known}
-    panels = {str(one.panel) for one in attributions if one.panel is not None}
+    named = {str(one.panel) for one in attributions if one.panel is not None}
     timelines: dict[str, _Timeline] = defaultdict(_Timeline)
-    for panel, rows in history(connection, panels).items():
+    for panel, rows in history(connection, named).items():
         for row in in_force(rows):
             withdrawn = row.module is None or row.revision is None
             start = to_microseconds(row.valid_from)
@@ -153,6 +161,7 @@ def _judge(plan: _Plan, attributions: Sequence[Attribution]) -> None:
         stored = plan.timeline(attribution).stored
         at_start = _in_use(stored, to_microseconds(attribution.valid_from))
         try:
+            _require_type(plan, attribution)
             meant.append(plan.meanings.find(attribution, [at_start, *stored.values()]))
         except InvalidInputError as error:
             content = str(attribution.panel or "")
@@ -163,6 +172,21 @@ def _judge(plan: _Plan, attributions: Sequence[Attribution]) -> None:
     for one in meant:
         if not one.attribution.is_assigned:
             _judge_set(plan, one)
+
+
+def _require_type(plan: _Plan, attribution: Attribution) -> None:
+    """Refuse values of one detector type for a panel of another.
+
+    Raises
+    ------
+    InvalidInputError
+        The panel is registered as of another type.
+    """
+    its_type = plan.of_panels.get(str(attribution.panel), attribution.detector_type.name)
+    if its_type != attribution.detector_type.name:
+        of = attribution.detector_type.name
+        msg = f"the panel is of detector type {its_type}, the file of {of}"
+        raise InvalidInputError(msg)
 
 
 def _fineness(attribution: Attribution) -> tuple[Any, ...]:
@@ -261,31 +285,37 @@ def _needed_sets(meanings: Meanings) -> list[Contents]:
     return sorted(needed, key=lambda contents: needed[contents].stated_revision)
 
 
-def _record(
-    connection: Connection, detector_type: DetectorType, plan: _Plan, at: datetime, user: str
-) -> None:
-    needed = _needed_sets(plan.meanings)
-    added = add_constant_sets(
-        connection,
-        detector_type,
-        [_new_set(contents, plan.meanings.new_sets[contents]) for contents in needed],
-        now=at,
-        user=user,
-    )
+def _record(connection: Connection, plan: _Plan, at: datetime, user: str) -> None:
     ids: dict[Meaning, int | None] = {one: one for one in plan.meanings.known}
-    ids |= {contents: one.id for contents, one in zip(needed, added, strict=True)}
     ids[WITHDRAWN] = None
+    needed: dict[DetectorType, list[Contents]] = defaultdict(list)
+    for contents in _needed_sets(plan.meanings):
+        needed[plan.meanings.new_sets[contents].origin.detector_type].append(contents)
+    for detector_type, of_type in needed.items():
+        added = add_constant_sets(
+            connection,
+            detector_type,
+            [_new_set(contents, plan.meanings.new_sets[contents]) for contents in of_type],
+            now=at,
+            user=user,
+        )
+        ids |= {contents: one.id for contents, one in zip(of_type, added, strict=True)}
     assigned = [
         (one.attribution.panel, one)
         for one in plan.assignments
         if one.attribution.panel is not None
     ]
-    panels = register_panels(connection, detector_type, [panel for panel, _ in assigned])
+    ids_of: dict[DetectorType, list[PanelId | SegmentId]] = defaultdict(list)
+    for panel, one in assigned:
+        ids_of[one.attribution.detector_type].append(panel)
+    registered: dict[str, Panel] = {}
+    for detector_type, named in ids_of.items():
+        registered |= register_panels(connection, detector_type, named)
     add_assignments(
         connection,
         [
             NewAssignment(
-                panels[str(panel)], one.attribution.valid_from, ids[one.meaning], _reason(one)
+                registered[str(panel)], one.attribution.valid_from, ids[one.meaning], _reason(one)
             )
             for panel, one in assigned
         ],

@@ -17,7 +17,7 @@ from panelcal.domain.moments import (
     stamp_of,
     typed_form,
 )
-from panelcal.domain.resolution import Resolution, ResolvedPanel
+from panelcal.domain.resolution import Resolution, ResolvedPanel, require_one_type
 from panelcal.domain.runs import Run, is_dataset, parse_dataset
 from panelcal.domain.text import count_of, excerpt, plain
 from panelcal.domain.validity import (
@@ -36,7 +36,7 @@ from panelcal.storage.ledger import history
 from panelcal.storage.modules import find_constant_set
 from panelcal.storage.resolver import Unresolved, assigned_at, holding
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_type as read_detector_type
+from panelcal.storage.types import detector_types
 
 if TYPE_CHECKING:
     from panelcal.storage.reader import Readable
@@ -170,13 +170,15 @@ def resolve_run(
         said = f" ({run.note})" if run.note else ""
         msg = f"{run.dataset} {run.source} has no detector id and declares no modules{said}"
         raise NotFoundError(msg, "panelcal run add --supersede can add what is known")
+    panels = _declared(source, run.modules, as_of)
+    require_one_type(panels)
     return Resolution(
         detector=run.legacy_id,
         at=asked.at,
         asked=asked.text,
         policy=policy,
         as_of=as_of,
-        panels=tuple(_declared(source, run.modules, as_of)),
+        panels=tuple(panels),
         zone=zone,
         notices=asked.notices,
         run=run,
@@ -201,6 +203,7 @@ def _declared(
                 digests=found.digests,
                 assignment_id=None,
                 constant_set_id=found.id,
+                detector_type=found.detector_type,
             )
         )
     return panels
@@ -258,7 +261,7 @@ def _resolve_detector(
 ) -> Resolution:
     asked_for = parse_detector_id(detector)
     if asked_for.prefix:
-        asked_for.require_type(read_detector_type(source).name)
+        asked_for.require_type(detector_types(source).names)
     names = list(map(str, asked_for.panels))
     guessed: tuple[str, ...] = ()
     if policy == "legacy":
@@ -272,6 +275,7 @@ def _resolve_detector(
     if len(panels) < len(answers):
         missing = [answer for answer in answers if isinstance(answer, Unresolved)]
         raise _no_valid_constants(source, names, missing, asked, policy, as_of, zone)
+    require_one_type(panels, asked_for.prefix)
     return Resolution(
         detector=str(asked_for),
         at=asked.at,

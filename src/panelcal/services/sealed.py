@@ -6,7 +6,7 @@ panels are read with their seals, and the plain rule (`panelcal.domain.validity`
 choose the same ones.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -75,12 +75,7 @@ class SealedRows:
             self._require_run(resolution.run)
         named = [panel for panel in resolution.panels if panel.panel is not None]
         self._read_chains({str(panel.panel) for panel in named})
-        self._require_named(
-            [
-                (one.constant_set_id, one.module, one.revision, one.digests)
-                for one in resolution.panels
-            ]
-        )
+        self._require_named([(one.constant_set_id, one) for one in resolution.panels])
         large = [panel for panel in named if self._chains[str(panel.panel)] is None]
         ids = {panel.assignment_id for panel in large if panel.assignment_id is not None}
         rows = require_rows(self.source, ids) if ids else {}
@@ -115,8 +110,7 @@ class SealedRows:
         IntegrityError
             As `require`.
         """
-        named = ((one.id, one.module, one.revision, one.digests) for one in sets)
-        self._require_named(list(named))
+        self._require_named([(one.id, one) for one in sets])
 
     def _require_run(self, run: Run) -> None:
         """Refuse a run of which a row was edited so that it no longer says which run it is of.
@@ -176,17 +170,22 @@ class SealedRows:
         while known and known.pop().recorded_at_us > surely:
             yield _chosen(known, _in_force(known), resolution)
 
-    def _require_named(self, named: Sequence[tuple[int, str, int, Mapping[str, str]]]) -> None:
+    def _require_named(self, named: Sequence[tuple[int, ConstantSet | ResolvedPanel]]) -> None:
         """Refuse constant sets, by row number, that are not what is said of them."""
         self._sets |= sealed_sets(self.source, {set_id for set_id, *_ in named} - self._sets.keys())
-        for set_id, module, revision, digests in named:
+        for set_id, one in named:
             found = self._sets.get(set_id)
             if found is not None and found.broken is not None:
                 raise found.broken.refusal()
-            said = (module, revision, dict(digests))
-            if found is None or said != (found.module, found.revision, found.digests):
+            said = (one.module, one.revision, one.detector_type, dict(one.digests))
+            if found is None or said != (
+                found.module,
+                found.revision,
+                found.detector_type,
+                found.digests,
+            ):
                 msg = (
-                    f"constant set {module}@{revision}, row {set_id} "
+                    f"constant set {one.module}@{one.revision}, row {set_id} "
                     f"of constant_set, is not what the answer says of it"
                 )
                 raise IntegrityError(msg, RESTORE)

@@ -102,7 +102,7 @@ def stated_panels(
         panels = [None] * len(first.panels)
     else:
         detector = parse_detector_id(first.detector)
-        detector.require_type(detector_type.name)
+        detector.require_type([detector_type.name])
         panels = detector.panels
         if [str(panel) for panel in panels] != [said.panel for said in first.panels]:
             msg = "the panels are not those of the detector id"

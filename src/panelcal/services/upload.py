@@ -13,7 +13,7 @@ from panelcal.exporters.dcs_constants import DcsConstants, dcs_file_name, requir
 from panelcal.exporters.dcs_open import require_h5py
 from panelcal.exporters.dcs_writing import AddedVersion, add_constants
 from panelcal.exporters.provenance import to_attributes
-from panelcal.services.assemble import assemble, kinds_of
+from panelcal.services.assemble import assemble, type_of
 from panelcal.services.export import Answer, Writing, provenance_of
 from panelcal.storage.store import OpenStore
 
@@ -37,15 +37,17 @@ class UploadTarget:
     notice: str | None = None
 
 
-def psana_directory(store: OpenStore, data_root: Path) -> Path:
-    """Return the directory of DCS files in which psana looks (spec §9).
+def psana_directory(store: OpenStore, answer: Answer, data_root: Path) -> Path:
+    """Return the directory of DCS files in which psana looks for an answer's (spec §9).
 
     Parameters
     ----------
+    answer : Answer
+        Its detector type names the directory.
     data_root : Path
         Of the facility.
     """
-    return data_root / "detector" / "calib" / _device(store)
+    return data_root / "detector" / "calib" / _device(store, answer)
 
 
 def target_in(store: OpenStore, answer: Answer, directory: Path) -> UploadTarget:
@@ -59,7 +61,7 @@ def target_in(store: OpenStore, answer: Answer, directory: Path) -> UploadTarget
     """
     resolution = answer.resolution
     _require_dcs_detector(answer)
-    name = dcs_file_name(_device(store), resolution.detector)
+    name = dcs_file_name(_device(store, answer), resolution.detector)
     return UploadTarget(directory / name, _begin(resolution))
 
 
@@ -76,7 +78,7 @@ def target_named(store: OpenStore, answer: Answer, path: Path) -> UploadTarget:
     if path.is_dir():
         return target_in(store, answer, path)
     _require_dcs_detector(answer)
-    notice = require_own_name(path, _device(store), answer.resolution.detector)
+    notice = require_own_name(path, _device(store, answer), answer.resolution.detector)
     return UploadTarget(path, _begin(answer.resolution), notice)
 
 
@@ -143,18 +145,18 @@ def upload(
             comment=f"panelcal token {resolution.token}",
             provenance=to_attributes(provenance_of(resolution, kind)),
         )
-        for kind in kinds_of(store).kinds
+        for kind in type_of(store, resolution).kinds
     ]
     return add_constants(
         target.path,
         resolution.detector,
         additions,
-        device=_device(store),
+        device=_device(store, answer),
         now=writing.now,
         permissions=writing.permissions,
     )
 
 
-def _device(store: OpenStore) -> str:
-    """Return what names of DCS files begin with."""
-    return kinds_of(store).device.lower()
+def _device(store: OpenStore, answer: Answer) -> str:
+    """Return what names of DCS files of the answer's detector type begin with."""
+    return type_of(store, answer.resolution).device.lower()

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from panelcal.domain.detector_types import DetectorTypes
 from panelcal.domain.kinds import DetectorType, Kind
 from panelcal.domain.report import Progress
 from panelcal.domain.resolution import Resolution
@@ -24,12 +25,13 @@ from panelcal.services.verify_directory import CalibDirectory, ExpectedRun, veri
 from panelcal.storage import runs as stored
 from panelcal.storage.deployments import Deployment, deployments, require_sealed
 from panelcal.storage.store import OpenStore
+from panelcal.storage.types import detector_types
 
 Place = tuple[str, str]
 """Experiment and source."""
 
-Present = tuple[Kind, Path]
-"""A directory that is there, and the kind of constants in it."""
+Present = tuple[DetectorType, Kind, Path]
+"""A directory that is there, the type in whose group it is, and the kind of constants in it."""
 
 
 def verify_deploy(
@@ -46,7 +48,7 @@ def verify_deploy(
     constant set as they would be printed. Which run reads which file is told by
     the legacy finder's rule (spec §8).
 
-    Looked at are the directories of the store's kinds: of every source that is
+    Looked at are the directories of the kinds of all detector types: of every source that is
     registered with a detector id, was deployed to, or is in the tree. What the
     store does not know and nobody may look into is passed over. Files below
     another instrument than their experiment's, ``ROOT/xcs/xcsls3716``, are
@@ -76,9 +78,10 @@ def verify_deploy(
         require_sealed(connection)
         recorded = deployments(connection)
         deployed = {(one.dataset.experiment, one.source) for one in recorded}
-        present = _present(root, reader.detector_type)
+        types = detector_types(connection)
+        present = _present(root, types)
         places = deployed | set(_registered(runs)) | set(present)
-        looked_in = _looked_in(root, places, reader.detector_type)
+        looked_in = _looked_in(root, places, types)
         if experiment is not None:
             _require_known(experiment, {name for name, _ in places | runs.keys()}, root)
             places = {place for place in places if place[0] == experiment}
@@ -86,7 +89,8 @@ def verify_deploy(
         require_as_recorded(run for place in places for run in runs.get(place, ()))
         resolved = {
             place: [
-                (run, _resolution(connection, store.zone, run, rows)) for run in runs.get(place, ())
+                (run, _resolution(connection, store.zone, types, run, rows))
+                for run in runs.get(place, ())
             ]
             for place in places
         }
@@ -94,7 +98,7 @@ def verify_deploy(
     found: list[VerifiedFile] = []
     for done, place in enumerate(sorted(places), 1):
         directories = [
-            *_directories(root, place, reader.detector_type, resolved[place], last),
+            *_directories(root, place, _type_of(place, types), resolved[place], last),
             *_misplaced(root, place, present.get(place, ()), looked_in, last),
         ]
         for directory in sorted(directories, key=lambda one: one.kind.name):
@@ -119,21 +123,28 @@ def _registered(runs: Mapping[Place, Iterable[Run]]) -> Iterator[Place]:
             yield place
 
 
-def _present(root: Path, detector_type: DetectorType) -> Mapping[Place, Sequence[Present]]:
+def _type_of(place: Place, types: DetectorTypes) -> DetectorType:
+    """Return the type of a source's device; one of no known device is looked at as before."""
+    return types.of_source(place[1]) or types.chosen(None)
+
+
+def _present(root: Path, types: DetectorTypes) -> Mapping[Place, Sequence[Present]]:
     """Return every directory of constants, by source."""
     found: dict[Place, list[Present]] = defaultdict(list)
-    for kind in detector_type.kinds:
-        for path in sorted(root.glob(f"*/*/calib/{detector_type.calib_group}/*/{kind.name}")):
-            found[path.parents[3].name, path.parent.name].append((kind, path))
+    for one in types:
+        for kind in one.kinds:
+            for path in sorted(root.glob(f"*/*/calib/{one.calib_group}/*/{kind.name}")):
+                found[path.parents[3].name, path.parent.name].append((one, kind, path))
     return found
 
 
-def _looked_in(root: Path, places: Iterable[Place], detector_type: DetectorType) -> set[str]:
+def _looked_in(root: Path, places: Iterable[Place], types: DetectorTypes) -> set[str]:
     """Return the real paths of the directories in which psana and the deploy job look."""
     return {
-        os.path.realpath(_directory(root, place, kind, detector_type))
+        os.path.realpath(_directory(root, place, kind, of))
         for place in places
-        for kind in detector_type.kinds
+        for of in (_type_of(place, types),)
+        for kind in of.kinds
     }
 
 
@@ -168,14 +179,16 @@ def _require_known(experiment: str, known: Iterable[str], root: Path) -> None:
 
 
 def _resolution(
-    connection: Connection, zone: ZoneInfo, run: Run, rows: SealedRows
+    connection: Connection, zone: ZoneInfo, types: DetectorTypes, run: Run, rows: SealedRows
 ) -> Resolution | None:
+    """Return what a run resolves to, None if that is nothing that its device can use."""
     try:
         resolution = resolve_run(connection, zone, run, None, "strict", None)
     except (NotFoundError, InvalidInputError):
         return None
     rows.require(resolution)
-    return resolution
+    of = _type_of((run.dataset.experiment, run.source), types)
+    return resolution if resolution.detector_type == of.name else None
 
 
 def _directories(
@@ -192,6 +205,7 @@ def _directories(
         yield CalibDirectory(
             experiment=experiment,
             source=source,
+            detector_type=detector_type,
             kind=kind,
             path=path,
             runs=[
@@ -216,12 +230,13 @@ def _misplaced(
 ) -> Iterator[CalibDirectory]:
     """Give the directories of a source in which nobody looks; no run reads their files."""
     experiment, source = place
-    for kind, path in present:
+    for detector_type, kind, path in present:
         real = os.path.realpath(path)
         if real not in looked_in:
             yield CalibDirectory(
                 experiment=experiment,
                 source=source,
+                detector_type=detector_type,
                 kind=kind,
                 path=path,
                 runs=(),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from panelcal.domain.kinds import Kind
+from panelcal.domain.kinds import DetectorType, Kind
 from panelcal.domain.moments import iso_utc
 from panelcal.domain.text import printable
 from panelcal.domain.verified import FileState, VerifiedFile
@@ -42,8 +42,10 @@ class CalibDirectory:
     ----------
     experiment, source : str
         Whose constants.
+    detector_type : DetectorType
+        Of which type: in whose group of the calib layout it is.
     kind : Kind
-        Of which kind.
+        Of which kind of that type.
     path : Path
         Where; it need not be there.
     runs : sequence of ExpectedRun
@@ -57,6 +59,7 @@ class CalibDirectory:
 
     experiment: str
     source: str
+    detector_type: DetectorType
     kind: Kind
     path: Path
     runs: Sequence[ExpectedRun]
@@ -144,7 +147,7 @@ def _judged(
     rivals = " and ".join(map(printable, picks.rivals(name)))
     notes = [f"for the same runs as {rivals}: the directory's order decides"] if rivals else []
     try:
-        held = reader.read(directory.path / name, directory.kind)
+        held = reader.read(directory.path / name, directory.detector_type, directory.kind)
     except InvalidInputError as error:
         notes.append(printable(error.message))
         return directory.line(name, FileState.UNREADABLE, notes, reading)

@@ -19,6 +19,7 @@ from panelcal.storage.tables import (
     ConstantSetRow,
     DeploymentPanelRow,
     DeploymentRow,
+    DetectorTypeRow,
     KindRow,
     ModuleRow,
 )
@@ -183,7 +184,12 @@ def _deployment(row: Row[Any]) -> Deployment:
 
 def add_deployment(connection: Connection, deployment: Deployment, resolution: Resolution) -> None:
     """Record a file that was written, with the constant set of every panel."""
-    kind_id = connection.scalar(select(KindRow.id).where(KindRow.name == deployment.kind))
+    # Kinds of several detector types have one name.
+    kind_id = connection.scalar(
+        select(KindRow.id)
+        .join(DetectorTypeRow, DetectorTypeRow.id == KindRow.detector_type_id)
+        .where(KindRow.name == deployment.kind, DetectorTypeRow.name == resolution.detector_type)
+    )
     facts = {
         "experiment": deployment.dataset.experiment,
         "run": deployment.dataset.run,

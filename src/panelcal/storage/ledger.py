@@ -10,6 +10,7 @@ from panelcal.domain.ids import PanelId, SegmentId
 from panelcal.domain.kinds import DetectorType
 from panelcal.domain.moments import from_microseconds, moment_of, to_microseconds
 from panelcal.domain.validity import Assignment
+from panelcal.errors import ConflictError
 from panelcal.storage.reader import rows_of
 from panelcal.storage.sealed_ledger import NewRow, seals_for
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
     from panelcal.storage.reader import Readable
 
-_PANELS = "SELECT id, name, serial FROM panel"
+_PANELS = """
+SELECT panel.id, panel.name, panel.serial, detector_type.name
+FROM panel JOIN detector_type ON detector_type.id = panel.detector_type_id
+"""
 
 _HISTORY = """
 SELECT row.id, panel.name, row.valid_from_us, module.name, constant_set.revision,
@@ -45,11 +49,14 @@ class Panel:
     serial : str
         Its third field: the physical panel. An LCLS2 segment id, which has no
         fields, is its own serial.
+    detector_type : str
+        Name of its detector type.
     """
 
     id: int
     name: str
     serial: str
+    detector_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,7 @@ class NewAssignment:
 
 def panels(source: "Readable", serial: str | None = None) -> list[Panel]:
     """Return registered panels by id; those of one serial, if given."""
-    where = "" if serial is None else " WHERE serial = :serial"
+    where = "" if serial is None else "WHERE panel.serial = :serial"
     parameters = {} if serial is None else {"serial": serial}
     found = [Panel(*row) for row in rows_of(source, _PANELS + where, parameters)]
     return sorted(found, key=lambda panel: panel.name)
@@ -84,29 +91,63 @@ def panels(source: "Readable", serial: str | None = None) -> list[Panel]:
 
 def find_panel(source: "Readable", panel: PanelId | SegmentId) -> Panel | None:
     """Return a registered panel, None if it is not registered."""
-    found = rows_of(source, f"{_PANELS} WHERE name = :name", {"name": str(panel)})
+    found = rows_of(source, f"{_PANELS}WHERE panel.name = :name", {"name": str(panel)})
     return Panel(*found[0]) if found else None
 
 
 def register_panels(
     connection: "Connection", detector_type: DetectorType, ids: Iterable[PanelId | SegmentId]
 ) -> dict[str, Panel]:
-    """Return panels by id, registering those that are new."""
+    """Return panels by id, registering those that are new as of a detector type.
+
+    Raises
+    ------
+    ConflictError
+        One is of another type: no constants of this one can be meant for it.
+    """
     from sqlalchemy import insert, select
 
-    from panelcal.storage.tables import PanelRow
+    from panelcal.storage.tables import DetectorTypeRow, PanelRow
 
     named = {str(one): one for one in ids}
-    query = select(PanelRow.name, PanelRow.id, PanelRow.serial).where(PanelRow.name.in_(named))
-    known = {row.name: Panel(row.id, row.name, row.serial) for row in connection.execute(query)}
+    query = (
+        select(PanelRow.id, PanelRow.name, PanelRow.serial, DetectorTypeRow.name)
+        .join(DetectorTypeRow, DetectorTypeRow.id == PanelRow.detector_type_id)
+        .where(PanelRow.name.in_(named))
+    )
+    known = {row[1]: Panel(*row) for row in connection.execute(query)}
+    types = {name: panel.detector_type for name, panel in known.items()}
+    types |= {str(one): one.detector_type for one in named.values() if isinstance(one, SegmentId)}
+    for name, its_type in types.items():
+        require_same_type(f"panel {name}", its_type, detector_type.name)
     missing = [name for name in named if name not in known]
     if missing:
         connection.execute(
             insert(PanelRow),
             [_panel_row(detector_type, name, named[name].fields()) for name in missing],
         )
-        known = {row.name: Panel(row.id, row.name, row.serial) for row in connection.execute(query)}
+        known = {row[1]: Panel(*row) for row in connection.execute(query)}
     return known
+
+
+def require_same_type(what: str, detector_type: str, wanted: str) -> None:
+    """Refuse constants of a detector type for what is of another one.
+
+    Parameters
+    ----------
+    what : str
+        What has a type, in words: ``panel 171113-154920171025-3d00fb``.
+    detector_type, wanted : str
+        Name of its type, and of that of the constants.
+
+    Raises
+    ------
+    ConflictError
+        They are two.
+    """
+    if detector_type != wanted:
+        msg = f"{what} is of detector type {detector_type}, the constants are of {wanted}"
+        raise ConflictError(msg, f"panelcal type show {detector_type}")
 
 
 def _panel_row(

@@ -102,6 +102,27 @@ JOIN kind ON kind.id = held.kind_id
 WHERE kind.detector_type_id <> module.detector_type_id ORDER BY 1, 2, 3
 """
 
+_MIXED = """
+SELECT assignment.id, panel.name, own.name, module.name, other.name FROM assignment
+JOIN panel ON panel.id = assignment.panel_id
+JOIN constant_set ON constant_set.id = assignment.constant_set_id
+JOIN module ON module.id = constant_set.module_id
+JOIN detector_type AS own ON own.id = panel.detector_type_id
+JOIN detector_type AS other ON other.id = module.detector_type_id
+WHERE own.id <> other.id ORDER BY 1
+"""
+
+_MIXED_FILES = """
+SELECT DISTINCT deployment.id, own.name, module.name, other.name FROM deployment
+JOIN kind ON kind.id = deployment.kind_id
+JOIN deployment_panel AS part ON part.deployment_id = deployment.id
+JOIN constant_set ON constant_set.id = part.constant_set_id
+JOIN module ON module.id = constant_set.module_id
+JOIN detector_type AS own ON own.id = kind.detector_type_id
+JOIN detector_type AS other ON other.id = module.detector_type_id
+WHERE own.id <> other.id ORDER BY 1, 3
+"""
+
 _PAYLOAD_ROWS = """
 SELECT DISTINCT payload.digest, payload.dtype, payload.shape, payload.byte_count,
 made.gain_ranges, made.panel_rows, made.panel_columns FROM payload
@@ -135,6 +156,7 @@ def ledger_findings(source: "Readable", now: datetime) -> Iterator[Finding]:
     yield from _starts(source)
     yield from _constant_sets(source)
     yield from _payload_rows(source)
+    yield from _mixed_types(source)
     for (name,) in rows_of(source, _LATE_TAGS):
         message = "it stands for a time after it was made"
         yield Finding(Code.TAG_WRONG, f"tag {name}", message, RESTORE)
@@ -190,6 +212,15 @@ def _constant_sets(source: "Readable") -> Iterator[Finding]:
         message = f"its {kind} is a kind of another detector type"
         subject = f"constant set {module}@{revision}"
         yield Finding(Code.CONSTANT_SET_INCOMPLETE, subject, message, RESTORE)
+
+
+def _mixed_types(source: "Readable") -> Iterator[Finding]:
+    for row, panel, its_type, module, other in rows_of(source, _MIXED):
+        message = f"panel {panel} of {its_type} uses {module} of {other}"
+        yield Finding(Code.TYPE_MIXED, f"assignment {row}", message, RESTORE)
+    for row, its_type, module, other in rows_of(source, _MIXED_FILES):
+        message = f"its kind is one of {its_type}, it has {module} of {other}"
+        yield Finding(Code.TYPE_MIXED, f"deployment {row}", message, RESTORE)
 
 
 def _payload_rows(source: "Readable") -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from panelcal.domain.runs import nearest_names
 from panelcal.domain.seal import constant_set_seal
 from panelcal.domain.text import excerpt
 from panelcal.errors import NotFoundError
+from panelcal.storage.ledger import require_same_type
 from panelcal.storage.reader import rows_of
 
 if TYPE_CHECKING:
@@ -21,13 +22,20 @@ if TYPE_CHECKING:
 _CONSTANT_SETS = """
 SELECT constant_set.id, module.name, constant_set.revision, kind.name, held.digest,
        constant_set.delivered_from, constant_set.recorded_at_us, constant_set.recorded_by,
-       constant_set.reason
+       constant_set.reason, detector_type.name
 FROM constant_set
 JOIN module ON module.id = constant_set.module_id
+JOIN detector_type ON detector_type.id = module.detector_type_id
 JOIN constant_set_payload AS held ON held.constant_set_id = constant_set.id
 JOIN kind ON kind.id = held.kind_id
 {where}
 ORDER BY module.name, constant_set.revision, kind.id
+"""
+
+
+_TYPES_OF_MODULES = """
+SELECT module.name, detector_type.name FROM module
+JOIN detector_type ON detector_type.id = module.detector_type_id
 """
 
 
@@ -47,6 +55,8 @@ class ConstantSet:
         Where the files were.
     recorded_at, recorded_by, reason : datetime, str, str
         When, by whom and why it was recorded.
+    detector_type : str
+        Name of the detector type of its module.
     """
 
     id: int
@@ -57,6 +67,7 @@ class ConstantSet:
     recorded_at: datetime
     recorded_by: str
     reason: str
+    detector_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +96,11 @@ def constant_sets(source: "Readable", module: str | None = None) -> list[Constan
     parameters = {} if module is None else {"module": module}
     digests: dict[int, dict[str, str]] = {}
     found = []
-    for set_id, name, revision, kind, digest, delivered_from, recorded, user, reason in rows_of(
+    for set_id, name, revision, kind, digest, *recorded in rows_of(
         source, _CONSTANT_SETS.format(where=where), parameters
     ):
         if set_id not in digests:
+            delivered_from, recorded_at_us, user, reason, detector_type = recorded
             digests[set_id] = {}
             found.append(
                 ConstantSet(
@@ -97,13 +109,19 @@ def constant_sets(source: "Readable", module: str | None = None) -> list[Constan
                     revision=revision,
                     digests=digests[set_id],
                     delivered_from=delivered_from,
-                    recorded_at=moment_of(recorded),
+                    recorded_at=moment_of(recorded_at_us),
                     recorded_by=user,
                     reason=reason,
+                    detector_type=detector_type,
                 )
             )
         digests[set_id][kind] = digest
     return sorted(found, key=lambda one: (one.module, one.revision))
+
+
+def types_of_modules(source: "Readable") -> dict[str, str]:
+    """Return the name of the detector type of each module, by the module's name."""
+    return {str(name): str(its_type) for name, its_type in rows_of(source, _TYPES_OF_MODULES)}
 
 
 def find_constant_set(
@@ -150,6 +168,16 @@ def add_constant_sets(
     """Record deliveries, each as the next revision of its module; return them in order.
 
     The payloads are stored already.
+
+    Parameters
+    ----------
+    detector_type : DetectorType
+        Of them all; modules that are new become of it.
+
+    Raises
+    ------
+    ConflictError
+        A module is of another type.
     """
     if not new:
         return []
@@ -164,7 +192,15 @@ def add_constant_sets(
     _add_payloads(connection, detector_type, dict(zip(ids, new, strict=True)))
     return [
         ConstantSet(
-            set_id, one.module, revision, one.digests, one.delivered_from, now, user, one.reason
+            set_id,
+            one.module,
+            revision,
+            one.digests,
+            one.delivered_from,
+            now,
+            user,
+            one.reason,
+            detector_type.name,
         )
         for set_id, (_, revision, one) in zip(ids, numbered, strict=True)
     ]
@@ -178,6 +214,9 @@ def _register_modules(
 
     from panelcal.storage.tables import ModuleRow
 
+    for name, its_type in types_of_modules(connection).items():
+        if name in names:
+            require_same_type(f"module {name}", its_type, detector_type.name)
     known = select(ModuleRow.name, ModuleRow.id).where(ModuleRow.name.in_(names))
     ids = {row.name: row.id for row in connection.execute(known)}
     missing = sorted(set(names) - ids.keys())

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from panelcal.domain.deliveries import parse_module_name, parse_module_reference
 from panelcal.domain.findings import Code, Finding
@@ -10,21 +10,19 @@ from panelcal.domain.ids import parse_detector_id, parse_panel
 from panelcal.domain.runs import parse_experiment, parse_source
 from panelcal.domain.tags import parse_tag_name
 from panelcal.domain.text import excerpt
+from panelcal.domain.type_file import require_sound_type
 from panelcal.errors import InvalidInputError
 from panelcal.storage.reader import rows_of
 from panelcal.storage.row_checks import RESTORE
+from panelcal.storage.types import detector_types
 
 if TYPE_CHECKING:
     from panelcal.storage.reader import Readable
 
+_Judged = TypeVar("_Judged")
+
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 _TOKEN = re.compile(r"[0-9a-f]{16}\Z", re.ASCII)
-
-_TYPES = """
-SELECT name, gain_ranges, panel_rows, panel_columns,
-(SELECT count(*) FROM kind WHERE kind.detector_type_id = detector_type.id)
-FROM detector_type ORDER BY id
-"""
 
 _PANELS = """
 SELECT panel.name, panel.module_version, panel.firmware, panel.serial, detector_type.name
@@ -64,16 +62,20 @@ def name_findings(source: "Readable") -> Iterator[Finding]:
 
 
 def _types(source: "Readable") -> Iterator[Finding]:
-    found = rows_of(source, _TYPES)
-    if not found:
+    found = detector_types(source)
+    if not found.known:
         yield Finding(Code.TYPE_WRONG, "detector_type", "there is no detector type", RESTORE)
-    for name, *sides, kinds in found:
-        if not kinds:
-            message = "it has no kind of constants"
-            yield Finding(Code.TYPE_WRONG, f"detector type {name}", message, RESTORE)
-        if min(sides) < 1:
-            message = f"its panels have the shape {sides}"
-            yield Finding(Code.TYPE_WRONG, f"detector type {name}", message, RESTORE)
+    for one in found:
+        for message in _refusals(require_sound_type, one):
+            subject = f"detector type {excerpt(one.name)}"
+            yield Finding(Code.TYPE_WRONG, subject, message, RESTORE)
+    for what, values in (
+        ("device", [one.device for one in found]),
+        ("calib_group", [one.calib_group for one in found]),
+    ):
+        for value in sorted({value for value in values if values.count(value) > 1}):
+            message = f"two types have it: there is no telling which one {excerpt(value)} means"
+            yield Finding(Code.TYPE_WRONG, f"{what} {excerpt(value)}", message, RESTORE)
 
 
 def _panels(source: "Readable") -> Iterator[Finding]:
@@ -128,10 +130,10 @@ def _deployments(source: "Readable") -> Iterator[Finding]:
             yield Finding(Code.DEPLOYMENT_WRONG, f"deployment {row}", message, RESTORE)
 
 
-def _refusals(parse: Callable[[str], object], text: str) -> list[str]:
-    """Return what reading a text is refused with, if it is."""
+def _refusals(judge: Callable[[_Judged], object], what: _Judged) -> list[str]:
+    """Return what a text or a type is refused with, if it is."""
     try:
-        parse(text)
+        judge(what)
     except InvalidInputError as error:
         return [error.message]
     return []

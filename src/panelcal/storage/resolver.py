@@ -25,13 +25,14 @@ _STATEMENT = """
 WITH asked {columns} AS (VALUES {values})
 SELECT asked.segment, asked.panel, chosen.id AS assignment_id,
        chosen.valid_from_us, chosen.recorded_at_us, chosen.constant_set_id,
-       module.name AS module, constant_set.revision,
+       module.name AS module, constant_set.revision, detector_type.name AS detector_type,
        kind.name AS kind, held.digest
 FROM asked
 LEFT JOIN panel ON panel.name = asked.panel
 LEFT JOIN assignment AS chosen ON chosen.id = {choice}
 LEFT JOIN constant_set ON constant_set.id = chosen.constant_set_id
 LEFT JOIN module ON module.id = constant_set.module_id
+LEFT JOIN detector_type ON detector_type.id = module.detector_type_id
 LEFT JOIN constant_set_payload AS held ON held.constant_set_id = constant_set.id
 LEFT JOIN kind ON kind.id = held.kind_id
 ORDER BY asked.segment, held.kind_id
@@ -108,7 +109,7 @@ def _answers(rows: Sequence[Sequence[Any]]) -> list[ResolvedPanel | Unresolved]:
     answers: list[ResolvedPanel | Unresolved] = []
     last = None
     digests: dict[str, str] = {}
-    for segment, panel, row_id, start, recorded, set_id, module, revision, kind, digest in rows:
+    for segment, panel, row_id, start, recorded, set_id, module, revision, of, kind, digest in rows:
         if segment == last:
             digests[kind] = digest
         elif set_id is None:
@@ -126,6 +127,7 @@ def _answers(rows: Sequence[Sequence[Any]]) -> list[ResolvedPanel | Unresolved]:
                     digests=digests,
                     assignment_id=row_id,
                     constant_set_id=set_id,
+                    detector_type=of,
                 )
             )
         last = segment

@@ -66,6 +66,8 @@ class SealedSet:
         Row number.
     module, revision : str or None, int
         Its name.
+    detector_type : str or None
+        Name of the detector type of the module.
     digests : dict of str to str
         Digest of the payload of each kind.
     broken : BrokenSeal or None
@@ -75,6 +77,7 @@ class SealedSet:
     id: int
     module: str | None
     revision: int
+    detector_type: str | None
     digests: dict[str, str]
     broken: BrokenSeal | None
 
@@ -177,7 +180,7 @@ def sealed_sets_of(rows: _Page) -> Iterator[SealedSet]:
                 "reason": reason,
             }
             broken = BrokenSeal("constant_set", str(set_id), said(told))
-        yield SealedSet(set_id, module, revision, digests, broken)
+        yield SealedSet(set_id, module, revision, detector_type, digests, broken)
 
 
 def broken_deployments(source: "Readable", experiment: str | None = None) -> Iterator[BrokenSeal]:

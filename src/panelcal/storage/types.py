@@ -1,46 +1,58 @@
-"""Reading detector types and their kinds."""
+"""Detector types and their kinds: rows that are added and never changed."""
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from panelcal.domain.detector_types import DetectorTypes
 from panelcal.domain.kinds import DetectorType, Kind
-from panelcal.errors import NotFoundError
 from panelcal.storage.reader import rows_of
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from panelcal.storage.reader import Readable
 
-_TYPE = """
-SELECT id, name, gain_ranges, panel_rows, panel_columns, device, calib_group
-FROM detector_type WHERE name = :name
-"""
-
-_KINDS = """
-SELECT name, unit, file_stem, text_format FROM kind
-WHERE detector_type_id = :detector_type_id ORDER BY id
+_TYPES = """
+SELECT detector_type.id, detector_type.name, gain_ranges, panel_rows, panel_columns, device,
+       calib_group, kind.name, unit, file_stem, text_format
+FROM detector_type LEFT JOIN kind ON kind.detector_type_id = detector_type.id
+ORDER BY detector_type.id, kind.id
 """
 
 
-def detector_type(source: "Readable", name: str = "jungfrau") -> DetectorType:
-    """Return a detector type with its kinds, in the order they were defined.
-
-    Raises
-    ------
-    NotFoundError
-        The store has no such type.
-    """
-    found = rows_of(source, _TYPE, {"name": name})
-    if not found:
-        msg = f"there is no detector type {name!r} in this store"
-        raise NotFoundError(msg)
-    type_id, name, gain_ranges, rows, columns, device, calib_group = found[0]
-    kinds = rows_of(source, _KINDS, {"detector_type_id": type_id})
-    return DetectorType(
-        id=type_id,
-        name=name,
-        gain_ranges=gain_ranges,
-        rows=rows,
-        columns=columns,
-        device=device,
-        calib_group=calib_group,
-        kinds=tuple(Kind(*kind) for kind in kinds),
+def detector_types(source: "Readable") -> DetectorTypes:
+    """Return all detector types with their kinds, in the order they were added."""
+    types: dict[int, tuple[str, int, int, int, str, str]] = {}
+    kinds: dict[int, list[Kind]] = defaultdict(list)
+    for type_id, name, ranges, rows, columns, device, group, *kind in rows_of(source, _TYPES, {}):
+        types[type_id] = name, ranges, rows, columns, device, group
+        if kind[0] is not None:
+            kinds[type_id].append(Kind(*kind))
+    return DetectorTypes(
+        tuple(DetectorType(one, *facts, tuple(kinds[one])) for one, facts in types.items())
     )
+
+
+def add_detector_type(connection: "Connection", new: DetectorType) -> DetectorType:
+    """Add a detector type with its kinds; return it with its row number."""
+    from dataclasses import asdict, replace
+
+    from sqlalchemy import insert
+
+    from panelcal.storage.tables import DetectorTypeRow, KindRow
+
+    type_id = connection.scalars(
+        insert(DetectorTypeRow).returning(DetectorTypeRow.id),
+        {
+            "name": new.name,
+            "gain_ranges": new.gain_ranges,
+            "panel_rows": new.rows,
+            "panel_columns": new.columns,
+            "device": new.device,
+            "calib_group": new.calib_group,
+        },
+    ).one()
+    connection.execute(
+        insert(KindRow), [{"detector_type_id": type_id, **asdict(kind)} for kind in new.kinds]
+    )
+    return replace(new, id=type_id)
