@@ -20,9 +20,11 @@ from panelcal.cli import (
     imports,
     ledger,
     modules,
+    plotting,
     runs,
     stores,
     tags,
+    timelines,
     verifying,
 )
 from panelcal.cli.boundary import ErrorBoundary, run_program
@@ -87,6 +89,8 @@ for commands in (
     verifying,
     checking,
     tags,
+    timelines,
+    plotting,
     bundles,
 ):
     commands.register(app)
