@@ -41,7 +41,9 @@ def timeline(
         return
     _show_chart(found)
     typer.echo()
-    show_table(("index", "uses", "from", "until", "recorded", "by", "reason"), _rows(found))
+    show_table(
+        ("index", "panel", "uses", "from", "until", "recorded", "by", "reason"), _rows(found)
+    )
     deployments = list(_deployments(found))
     if deployments:
         typer.echo()
@@ -55,15 +57,12 @@ def _show_chart(found: "Timeline") -> None:
     from panelcal.pictures.terminal import KEY, timeline_lines
 
     console = Console(highlight=False, markup=False, emoji=False)
-    for index, lane in enumerate(found.lanes):
-        typer.echo(f"panel {index}  {lane.panel}")
-    typer.echo(f"times are of {found.zone.key}")
-    typer.echo()
+    below = (f"times of {found.zone.key}", *KEY)
     with console.capture() as printed:
         for line in timeline_lines(found, options.now(), console.width):
             console.print(line, no_wrap=True, crop=False, overflow="ignore")
         console.print()
-        console.print(KEY)
+        console.print("\n".join(below), soft_wrap=True)
     typer.echo(printed.get(), nl=False)
 
 
@@ -75,6 +74,7 @@ def _rows(found: "Timeline") -> Iterator[tuple[object, ...]]:
             row = one.assignment
             yield (
                 index,
+                lane.panel,
                 one.label,
                 start_in_words(one.start, found.zone),
                 "-" if one.end is None else typed_form(one.end, found.zone),

@@ -8,6 +8,7 @@ from panelcal.domain.text import count_of, excerpt, printable
 from panelcal.pictures.colours import SEQUENTIAL
 from panelcal.pictures.planes import (
     MOST_RINGS,
+    TITLE,
     draw_histogram,
     draw_map,
     draw_rings,
@@ -59,7 +60,7 @@ def set_picture(
         size=8,
     )
     for (kind, unit), (part, rows) in zip(
-        units.items(), pages_of(figure, len(units), gain_ranges), strict=True
+        units.items(), pages_of(figure, list(units.values()), gain_ranges), strict=True
     ):
         part.suptitle(f"{kind} [{unit}], sha256 {digests[kind][:_DIGITS]}", size=11)
         for gain_range, (plane, axes) in enumerate(zip(payloads[kind], rows, strict=True)):
@@ -86,8 +87,9 @@ def _draw_plane(
     draw_map(chart, plane, (spread.low, spread.high), SEQUENTIAL, unit)
     chart.set_title(
         f"range {gain_range}: median {in_figures(spread.median)}, "
-        f"{count_of(spread.outliers, 'outlier')}"
+        f"{count_of(spread.outliers, 'outlier')}",
+        **TITLE,
     )
     if 0 < spread.outliers <= MOST_RINGS:
         draw_rings(chart, *np.nonzero(spread.is_outlier(plane)))
-    draw_histogram(counts, plane, spread, unit)
+    draw_histogram(counts, plane, spread)

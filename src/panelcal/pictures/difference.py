@@ -45,7 +45,8 @@ def difference_picture(
         "dotted: where “beyond” begins. Ringed: the pixels farthest off.",
         size=8,
     )
-    pages = drawing.pages_of(figure, len(by_kind), gain_ranges)
+    units = [planes[0].unit for planes in by_kind.values()]
+    pages = drawing.pages_of(figure, units, gain_ranges)
     for (kind, planes), (part, rows) in zip(by_kind.items(), pages, strict=True):
         part.suptitle(f"change of {kind} [{planes[0].unit}]", size=11)
         for one, axes in zip(planes, rows, strict=True):
@@ -67,7 +68,7 @@ def _draw_change(
     limits = (one.median - reach, one.median + reach)
     chart, counts = axes
     drawing.draw_map(chart, change, limits, diverging(), one.unit)
-    chart.set_title(_told(one))
+    chart.set_title(_told(one), **drawing.TITLE)
     far = [
         pixel for pixel in one.worst if abs(pixel.after - pixel.before - one.median) > _reach(one)
     ]
@@ -75,8 +76,11 @@ def _draw_change(
         drawing.draw_rings(
             chart, np.array([it.row for it in far]), np.array([it.column for it in far])
         )
-    drawing.draw_histogram(counts, change, spread, one.unit)
+    drawing.draw_histogram(counts, change, spread)
     if one.sigma:
+        edges = [one.median + side * 1.05 * _reach(one) for side in (-1, 1)]
+        low, high = counts.get_xlim()
+        counts.set_xlim(min(low, edges[0]), max(high, edges[1]))
         for side in (-1, 1):
             counts.axvline(one.median + side * _reach(one), color=INK, linestyle=":", linewidth=1.2)
 

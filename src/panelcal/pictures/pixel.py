@@ -87,6 +87,7 @@ def pixel_picture(
         axes.set_xticks(range(len(names)), names, size=7.5)
         if len(names) > _MOST_LEVEL:
             axes.tick_params(axis="x", labelrotation=90)
+    figure.align_ylabels()
     return figure
 
 

@@ -1,5 +1,6 @@
 """One plane of a panel in two axes: a map, and a histogram of its values."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from panelcal.pictures.colours import INK, RING
@@ -14,27 +15,33 @@ if TYPE_CHECKING:
 MOST_RINGS = 100
 """Beyond so many, single pixels are not pointed at: their number is told."""
 
-INCHES_A_RANGE = 2.35
+INCHES_A_RANGE = 1.95
 """Height of the row of one gain range."""
 
+TITLE: dict[str, Any] = {"loc": "left", "size": 9.5}
+"""How what is said of one gain range is set."""
+
 _BINS = 120
+_BARS = "#4a5f7a"
 
 
 def pages_of(
-    figure: "Figure", kinds: int, gain_ranges: int
+    figure: "Figure", units: Sequence[str], gain_ranges: int
 ) -> "list[tuple[SubFigure, list[tuple[Axes, Axes]]]]":
     """Divide a figure: a part for each kind, in it a map and a histogram for each gain range."""
-    parts = figure.subfigures(1, kinds, squeeze=False)[0]
+    parts = figure.subfigures(1, len(units), squeeze=False)[0]
     found = []
-    for part in parts:
-        axes = part.subplots(gain_ranges, 2, squeeze=False, width_ratios=(2.1, 1))
+    for part, unit in zip(parts, units, strict=True):
+        axes = part.subplots(gain_ranges, 2, squeeze=False, width_ratios=(2.4, 1))
+        axes[-1, 0].set_xlabel("column")
+        axes[-1, 1].set_xlabel(unit)
         found.append((part, [(row[0], row[1]) for row in axes]))
     return found
 
 
 def page_size(kinds: int, gain_ranges: int) -> tuple[float, float]:
     """Return the size of such a figure in inches."""
-    return 7.2 * kinds, 1.1 + INCHES_A_RANGE * gain_ranges
+    return 7.2 * kinds, 1.25 + INCHES_A_RANGE * gain_ranges
 
 
 def draw_map(
@@ -60,7 +67,6 @@ def draw_map(
     image = axes.imshow(
         np.clip(plane.astype(np.float64), low, high), cmap=colours, vmin=low, vmax=high
     )
-    axes.set_xlabel("column")
     axes.set_ylabel("row")
     bar = axes.figure.colorbar(image, ax=axes, extend="both", pad=0.015, aspect=14, shrink=0.9)
     bar.set_label(unit)
@@ -81,9 +87,7 @@ def draw_rings(axes: "Axes", rows: "np.ndarray[Any, Any]", columns: "np.ndarray[
     )
 
 
-def draw_histogram(
-    axes: "Axes", plane: "np.ndarray[Any, Any]", spread: Spread, unit: str, colour: str = "#4a5f7a"
-) -> None:
+def draw_histogram(axes: "Axes", plane: "np.ndarray[Any, Any]", spread: Spread) -> None:
     """Draw how many pixels have which value, in logarithmic counts.
 
     What is outside the fences is not in the bins; its number is told at the side
@@ -95,15 +99,14 @@ def draw_histogram(
     inside = values[~spread.is_outlier(values)]
     low, high = apart(float(np.min(inside)), float(np.max(inside)))
     counts, edges = np.histogram(inside, bins=_BINS, range=(low, high))
-    axes.stairs(counts, edges, fill=True, baseline=0.5, color=colour)
+    axes.stairs(counts, edges, fill=True, baseline=0.5, color=_BARS)
     axes.axvline(spread.median, color=INK, linestyle="--", linewidth=1.0)
     axes.set_yscale("log")
     axes.set_ylim(0.5, max(10.0, 8.0 * float(np.max(counts))))
     axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}" if count >= 1 else "")
     axes.yaxis.minorticks_off()
     axes.set_xlim(low, high)
-    axes.locator_params(axis="x", nbins=4)
-    axes.set_xlabel(unit)
+    axes.locator_params(axis="x", nbins=3)
     axes.set_ylabel("pixels")
     _tell_outliers(axes, spread)
 
@@ -123,9 +126,14 @@ def _tell_outliers(axes: "Axes", spread: Spread) -> None:
 
 def in_figures(value: float) -> str:
     """Return a value with four significant digits."""
-    return f"{value:.4g}"
+    return _with_minus(f"{value:.4g}")
 
 
 def signed(value: float) -> str:
     """Return a change with three significant digits and its sign."""
-    return f"{value:+.3g}"
+    return _with_minus(f"{value:+.3g}")
+
+
+def _with_minus(text: str) -> str:
+    """Write the sign as the axes do."""
+    return text.replace("-", "−")

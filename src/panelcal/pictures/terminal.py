@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 KEY = (
-    "= in use   / withdrawn   . never assigned   | begins   # several begin   "
-    "< from the beginning   > open   ^ deployed   ! deployed, now otherwise"
+    "= in use   / withdrawn   . never assigned   | begins   # several begin",
+    "< from the beginning   > open   ^ deployed   ! deployed, answered otherwise now",
 )
 
 _FILL: dict[State, str] = {"used": "=", "withdrawn": "/", "gap": "."}

@@ -5,6 +5,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from zoneinfo import ZoneInfo
 
+_ROOM = 3
+"""Characters between two names, at least."""
+
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 
@@ -12,15 +15,17 @@ _DAY = timedelta(days=1)
 _Step = tuple[timedelta, Callable[[datetime, int], datetime], str]
 
 
-def ticks(first: datetime, last: datetime, zone: ZoneInfo, most: int) -> list[tuple[datetime, str]]:
+def ticks(
+    first: datetime, last: datetime, zone: ZoneInfo, columns: int
+) -> list[tuple[datetime, str]]:
     """Return moments inside a window with their names, by the clock of a zone.
 
     Parameters
     ----------
     first, last : datetime
         The window, aware.
-    most : int
-        How many ticks there may be, at least one.
+    columns : int
+        How many characters wide the window is.
 
     Returns
     -------
@@ -30,7 +35,7 @@ def ticks(first: datetime, last: datetime, zone: ZoneInfo, most: int) -> list[tu
     """
     length = last - first
     for step, place, form in _steps():
-        if length / step > most:
+        if length / step > columns / (_ROOM + len(_named(first, form))):
             continue
         found = []
         for moment in _places(first.astimezone(zone), place, zone):

@@ -134,10 +134,9 @@ def _draw_axes(axes: "Axes", timeline: Timeline, scale: _Scale) -> None:
         axes.spines[side].set_visible(False)
     axes.set_xlabel(f"time in {timeline.zone.key}")
     as_of = "" if timeline.as_of is None else f" as of {iso_utc(timeline.as_of)}"
-    axes.set_title(
-        f"Constants of {count_of(count, 'panel')} over time{as_of}",
-        size=12, weight="bold", loc="left",
-    )  # fmt: skip
+    axes.figure.suptitle(
+        f"Constants of {count_of(count, 'panel')} over time{as_of}", size=12, weight="bold"
+    )
 
 
 def shortened_panel(name: str) -> str:
