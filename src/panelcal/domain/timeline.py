@@ -167,4 +167,24 @@ def window(lanes: Sequence[Lane], now: datetime) -> tuple[datetime, datetime]:
         for one in (min(moments, key=to_microseconds), max(moments, key=to_microseconds))
     )
     margin = (last - first) * 0.06 or _LONE
-    return max(first - margin, _EARLIEST), min(last + margin, _LATEST)
+    return first - min(margin, first - _EARLIEST), last + min(margin, _LATEST - last)
+
+
+def names_of(intervals: Iterable[Interval]) -> list[tuple[str, ...]]:
+    """Return what each interval of a panel may be called where it is drawn, the longest first.
+
+    ``M068@3`` may be called ``@3`` if the panel used the same module before it.
+    """
+    found = []
+    module = None
+    for one in intervals:
+        used = one.assignment.module if one.assignment else None
+        if one.assignment is None:
+            names: tuple[str, ...] = (one.label, "none")
+        elif used is not None and used == module:
+            names = (one.label, f"@{one.assignment.revision}")
+        else:
+            names = (one.label,)
+        module = used or module
+        found.append(names)
+    return found

@@ -22,6 +22,8 @@ TITLE: dict[str, Any] = {"loc": "left", "size": 9.5}
 """How what is said of one gain range is set."""
 
 _BINS = 120
+_FEW_BINS = 15
+"""Where all values are equal, so that their only bin is seen."""
 _BARS = "#4a5f7a"
 
 
@@ -97,15 +99,19 @@ def draw_histogram(axes: "Axes", plane: "np.ndarray[Any, Any]", spread: Spread) 
 
     values = plane.astype(np.float64)
     inside = values[~spread.is_outlier(values)]
-    low, high = apart(float(np.min(inside)), float(np.max(inside)))
-    counts, edges = np.histogram(inside, bins=_BINS, range=(low, high))
+    least, most = float(np.min(inside)), float(np.max(inside))
+    low, high = apart(least, most)
+    counts, edges = np.histogram(
+        inside, bins=_BINS if least < most else _FEW_BINS, range=(low, high)
+    )
     axes.stairs(counts, edges, fill=True, baseline=0.5, color=_BARS)
     axes.axvline(spread.median, color=INK, linestyle="--", linewidth=1.0)
     axes.set_yscale("log")
     axes.set_ylim(0.5, max(10.0, 8.0 * float(np.max(counts))))
     axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}" if count >= 1 else "")
     axes.yaxis.minorticks_off()
-    axes.set_xlim(low, high)
+    room = 0.02 * (high - low)
+    axes.set_xlim(low - room, high + room)
     axes.locator_params(axis="x", nbins=3)
     axes.set_ylabel("pixels")
     _tell_outliers(axes, spread)

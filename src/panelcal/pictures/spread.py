@@ -19,7 +19,8 @@ class Spread:
     median : float
         Of all pixels.
     low, high : float
-        What the colours span: the quantiles 1 % and 99 %. They are never equal.
+        What the colours span, never equal: the quantiles 1 % and 99 %; 5 % and 95 %
+        if there are outliers among the others; everything if those are equal.
     fence_low, fence_high : float
         Pixels outside are outliers: farther from the quantiles 5 % and 95 % than
         these are from each other. Of a normal distribution, one pixel in a million.
@@ -61,12 +62,14 @@ def spread_of(plane: "np.ndarray[Any, Any]") -> Spread:
     )
     width = bulk_high - bulk_low
     fence_low, fence_high = bulk_low - width, bulk_high + width
-    low, high = (
-        apart(coloured_low, coloured_high)
-        if coloured_low >= fence_low and coloured_high <= fence_high
+    low, high = coloured_low, coloured_high
+    if low < fence_low or high > fence_high:
         # More than a pixel in a hundred is wild: they would take the colours for themselves.
-        else apart(bulk_low, bulk_high)
-    )
+        low, high = bulk_low, bulk_high
+    if low == high:
+        # Most pixels are equal: the colours are for those that are not.
+        low, high = float(np.min(values)), float(np.max(values))
+    low, high = apart(low, high)
     return Spread(
         median=float(np.median(values)),
         low=low,

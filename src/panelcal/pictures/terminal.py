@@ -1,10 +1,11 @@
 """A timeline in characters, for terminals and logs. Colours add nothing that is not there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from panelcal.domain.timeline import Interval, Lane, State, Timeline, window
+from panelcal.domain.timeline import Interval, Lane, State, Timeline, names_of, window
 from panelcal.pictures.ticks import ticks
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def timeline_lines(timeline: Timeline, now: datetime, width: int) -> "list[Text]
         marks = _marks(lane, ruler)
         if marks.strip():
             lines.append(Text(" " * left + marks.rstrip(), style="bold"))
-    lines.append(Text(" " * left + _axis(timeline, ruler).rstrip()))
+    lines.append(Text((" " * left + _axis(timeline, ruler)).rstrip()))
     return lines
 
 
@@ -88,13 +89,15 @@ def _lane(lane: Lane, ruler: _Ruler) -> "Text":
     cells = [" "] * ruler.columns
     styles = [""] * ruler.columns
     begun: set[int] = set()
+    names = names_of(lane.intervals)
     for number, one in enumerate(lane.intervals):
         start, end = ruler.span(one)
         end = max(end, start + 1)
         for column in range(start, end):
             cells[column] = _FILL[one.state]
             styles[column] = _STYLES[one.state][number % 2]
-        _write(cells, one.label, start + 1, end)
+        # The last column is the arrow's.
+        _write(cells, names[number], start + 1, min(end, ruler.columns - 1))
         if one.start is not None:
             cells[start] = "#" if start in begun else "|"
             begun.add(start)
@@ -107,12 +110,12 @@ def _lane(lane: Lane, ruler: _Ruler) -> "Text":
     return text
 
 
-def _write(cells: list[str], label: str, start: int, end: int) -> None:
-    """Write a label into the middle of an interval if there is room beside its ends."""
-    room = end - start - 1
-    if len(label) <= room:
-        place = start + (room - len(label) + 1) // 2
-        cells[place : place + len(label)] = label
+def _write(cells: list[str], names: Sequence[str], start: int, end: int) -> None:
+    """Write the first name for which there is room into the middle of an interval."""
+    room = end - start
+    name = next((name for name in names if len(name) <= room), "")
+    place = start + (room - len(name) + 1) // 2
+    cells[place : place + len(name)] = name
 
 
 def _marks(lane: Lane, ruler: _Ruler) -> str:

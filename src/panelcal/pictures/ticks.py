@@ -66,7 +66,10 @@ def _places(
         try:
             local = place(start, number)
         except (OverflowError, ValueError):
-            return
+            if number:
+                return
+            # The year 0, from which the steps are counted.
+            continue
         yield local.replace(tzinfo=zone).astimezone(UTC)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from panelcal.domain.moments import iso_utc
 from panelcal.domain.text import count_of
-from panelcal.domain.timeline import Interval, Lane, Mark, Timeline, window
+from panelcal.domain.timeline import Interval, Lane, Mark, Timeline, names_of, window
 from panelcal.pictures.colours import INK, ink_on, lane_colours
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class _Scale:
     Parameters
     ----------
     low, high : float
-        The window.
+        The window without the room for arrows.
     """
 
     low: float
@@ -45,7 +45,10 @@ class _Scale:
 
     @classmethod
     def of(cls, first: datetime, last: datetime) -> "_Scale":
-        return cls(_days(first), _days(last))
+        """Leave room for the arrows inside the window."""
+        low, high = _days(first), _days(last)
+        room = 2 * _TIP * (high - low)
+        return cls(low + room, high - room)
 
     @property
     def width(self) -> float:
@@ -57,10 +60,10 @@ class _Scale:
 
     def ends(self, one: Interval) -> tuple[float, float]:
         """Return where an interval begins and ends inside the window."""
-        return (
-            self.low if one.start is None else _days(one.start),
-            self.high if one.end is None else _days(one.end),
-        )
+        start = self.low if one.start is None else _days(one.start)
+        end = self.high if one.end is None else _days(one.end)
+        start = min(max(start, self.low), self.high)
+        return start, max(start, min(end, self.high))
 
 
 def _days(moment: datetime) -> float:
@@ -243,13 +246,13 @@ def _label_intervals(
     font = FontProperties(family="DejaVu Sans")
     unlabelled = 0
     for row, lane in enumerate(lanes):
-        for one in lane.intervals:
+        for one, names in zip(lane.intervals, names_of(lane.intervals), strict=True):
             start, end = scale.ends(one)
             room = (end - start) * points - 4
             text = next(
                 (
                     text
-                    for text in _labels(one)
+                    for text in names
                     if TextPath((0, 0), text, size=size, prop=font).get_extents().width <= room
                 ),
                 None,
@@ -264,13 +267,6 @@ def _label_intervals(
                 bbox=None if colour else {"facecolor": "white", "edgecolor": "none", "pad": 1.2},
             )  # fmt: skip
     return unlabelled
-
-
-def _labels(one: Interval) -> tuple[str, ...]:
-    """Return what an interval may be called, the longest first."""
-    if one.state == "gap":
-        return one.label, "none"
-    return (one.label,)
 
 
 def _legend(lanes: Sequence[Lane], *, is_past: bool) -> "list[Artist]":
