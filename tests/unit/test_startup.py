@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = {"sqlalchemy", "zarr", "alembic", "numpy", "rich"}
+HEAVY = {"matplotlib", "sqlalchemy", "zarr", "alembic", "numpy", "rich"}
 
 
 def modules_after(*arguments: str) -> set[str]:
@@ -28,6 +28,7 @@ def modules_after(*arguments: str) -> set[str]:
         ["--version"],
         ["resolve", "--help"],
         ["import", "gains-tree", "--help"],
+        ["plot", "set", "--help"],
         ["frob"],
     ],
     ids=" ".join,

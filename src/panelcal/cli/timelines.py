@@ -122,15 +122,15 @@ def _document(found: "Timeline") -> dict[str, Any]:
 
 
 def _interval_document(one: "Interval", zone: "ZoneInfo") -> dict[str, Any]:
-    from panelcal.domain.moments import iso_utc, typed_form
+    from panelcal.domain.moments import iso_utc, stamp_of
 
     row = one.assignment
     return {
         "state": one.state,
         "module": None if row is None else row.module,
         "revision": None if row is None else row.revision,
-        "valid_from": None if one.start is None else typed_form(one.start, zone),
-        "valid_until": None if one.end is None else typed_form(one.end, zone),
+        "valid_from": None if one.start is None else stamp_of(one.start, zone),
+        "valid_until": None if one.end is None else stamp_of(one.end, zone),
         "recorded_at": None if row is None else iso_utc(row.recorded_at),
         "recorded_by": None if row is None else row.recorded_by,
         "reason": None if row is None else row.reason,

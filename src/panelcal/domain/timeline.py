@@ -16,6 +16,9 @@ _EARLIEST = datetime(2, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9998, 12, 31, tzinfo=UTC)
 """A window stays inside: its edges are shown in the store's zone, and have a margin."""
 
+_MARGIN = 0.08
+"""Of what is shown, on each side."""
+
 _LONE = timedelta(days=365)
 """Shown around a single moment."""
 
@@ -166,7 +169,7 @@ def window(lanes: Sequence[Lane], now: datetime) -> tuple[datetime, datetime]:
         min(max(one, _EARLIEST), _LATEST)
         for one in (min(moments, key=to_microseconds), max(moments, key=to_microseconds))
     )
-    margin = (last - first) * 0.06 or _LONE
+    margin = (last - first) * _MARGIN or _LONE
     return first - min(margin, first - _EARLIEST), last + min(margin, _LATEST - last)
 
 
