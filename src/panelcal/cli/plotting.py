@@ -58,7 +58,7 @@ def set_(
     store: options.StoreDir = None,
     json: options.Json = False,
 ) -> None:
-    """Draw a constant set: a map and a histogram for every kind and gain range."""
+    """Draw maps and histograms of a constant set."""
     from panelcal.pictures.constants import set_picture
     from panelcal.pictures.page import require_target
     from panelcal.services.pictured import load_set
@@ -90,7 +90,7 @@ def diff(
     store: options.StoreDir = None,
     json: options.Json = False,
 ) -> None:
-    """Draw the change from one constant set to another, pixel by pixel."""
+    """Draw what changed from one constant set to another."""
     from panelcal.domain.difference import differences
     from panelcal.pictures.difference import difference_picture
     from panelcal.pictures.page import require_target
@@ -122,7 +122,7 @@ def timeline(
     store: options.StoreDir = None,
     json: options.Json = False,
 ) -> None:
-    """Draw which constant set each panel of a detector uses over time.
+    """Draw which constant set each panel uses over time.
 
     Withdrawals are hatched, times without constants empty, deployments
     triangles. `panelcal timeline` shows the same in a terminal.
@@ -157,7 +157,7 @@ def pixel(
     store: options.StoreDir = None,
     json: options.Json = False,
 ) -> None:
-    """Draw the constants of one pixel over the revisions that its panel used."""
+    """Draw one pixel over the revisions of its panel."""
     from panelcal.domain.moments import stamp_of
     from panelcal.pictures.page import require_target
     from panelcal.pictures.pixel import pixel_picture

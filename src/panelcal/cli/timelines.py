@@ -27,7 +27,7 @@ def timeline(
     store: options.StoreDir = None,
     json: options.Json = False,
 ) -> None:
-    """Show which constant set each panel of a detector uses over time.
+    """Show which constant set each panel uses over time.
 
     A chart as wide as the terminal, then its intervals and deployments.
     """

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from panelcal.domain.timeline import Interval, Lane, State, Timeline, names_of, window
@@ -104,9 +105,9 @@ def _lane(lane: Lane, ruler: _Ruler) -> "Text":
     for column, one, arrow in ((0, lane.intervals[0], "<"), (-1, lane.intervals[-1], ">")):
         if one.state != "gap" and cells[column] not in "|#":
             cells[column] = arrow
-    text = Text("".join(cells))
-    for column, style in enumerate(styles):
-        text.stylize(style, column, column + 1)
+    text = Text()
+    for style, columns in groupby(range(ruler.columns), styles.__getitem__):
+        text.append("".join(cells[column] for column in columns), style)
     return text
 
 
