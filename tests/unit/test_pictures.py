@@ -1,5 +1,6 @@
 """What is drawn: colours that read in grey, limits that bear wild pixels, marks in their place."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -495,6 +496,16 @@ def test_an_svg_holds_its_texts_and_is_the_same_every_time(name: str, tmp_path: 
     assert any(SAID[name] in text for text in found)
     assert b"dc:date" not in content
     assert mpl.__version__.encode() not in content
+
+
+def test_the_pictures_of_the_documents_are_there_and_small() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (docs / "pictures.md").read_text("utf-8"))
+    assert {Path(name).stem for name in shown} == set(SAID)
+    for name in shown:
+        assert (docs / name).stat().st_size < 150_000
+        with Image.open(docs / name) as picture:
+            picture.verify()
 
 
 def test_settings_of_the_user_neither_change_a_picture_nor_are_changed(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ def timeline_of(store: OpenStore, target: str, *, as_of: datetime | None = None)
         rows = history(connection, names, as_of)
         deployed = deployed_panels(connection, names, as_of)
         used = {(row.module, row.revision) for chain in rows.values() for row in chain}
-        _require_sets(connection, used | {(one.module, one.revision) for one in deployed})
+        # What was deployed to a panel was assigned to it before.
+        _require_sets(connection, used)
     return Timeline(
         detector=str(detector),
         zone=store.zone,
