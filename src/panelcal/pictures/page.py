@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from panelcal.errors import ConflictError, InvalidInputError
 from panelcal.named_errors import naming
-from panelcal.temporary import PREFIX, remove_abandoned, temporary_directory
+from panelcal.temporary import PREFIX, temporary_directory
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,7 +100,6 @@ def write_picture(
         As `require_target`.
     """
     require_target(path, overwrite=overwrite)
-    remove_abandoned(path.parent, PREFIX)
     with settings(), naming(path), temporary_directory(path.parent, PREFIX) as scratch:
         making = scratch / f"picture{path.suffix}"
         draw().savefig(making, dpi=dots_per_inch, metadata=_METADATA[path.suffix])

@@ -156,10 +156,8 @@ class DeployedPanel:
         Panel id.
     dataset, source : Dataset, str
         The run.
-    module, revision : str, int
-        The constant set that was written.
-    token : str
-        Token of the answer.
+    module, revision, token : str, int, str
+        The constant set that was written, and the token of the answer.
     at : datetime or None
         T of the answer; None where legacy policy was given no moment.
     deployed_at : datetime
