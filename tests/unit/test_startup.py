@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = {"sqlalchemy", "zarr", "alembic", "numpy", "rich"}
+HEAVY = {"matplotlib", "sqlalchemy", "zarr", "alembic", "numpy", "rich"}
 
 
 def modules_after(*arguments: str) -> set[str]:
@@ -30,6 +30,7 @@ def modules_after(*arguments: str) -> set[str]:
         ["import", "gains-tree", "--help"],
         ["diff", "--help"],
         ["history", "--pixel"],
+        ["plot", "set", "--help"],
         ["frob"],
     ],
     ids=" ".join,

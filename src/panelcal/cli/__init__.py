@@ -22,9 +22,11 @@ from panelcal.cli import (
     imports,
     ledger,
     modules,
+    plotting,
     runs,
     stores,
     tags,
+    timelines,
     types,
     verifying,
 )
@@ -92,6 +94,8 @@ for commands in (
     checking,
     tags,
     diff,
+    timelines,
+    plotting,
     bundles,
     types,
 ):

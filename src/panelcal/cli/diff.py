@@ -18,6 +18,33 @@ if TYPE_CHECKING:
 _FORMS = "M068@1 (or M068, its latest revision), exp=EXPERIMENT:run=NUMBER, a time or a tag"
 
 
+Before = Annotated[str, typer.Argument(metavar="A", help=f"{_FORMS}.")]
+After = Annotated[str, typer.Argument(metavar="B", help="The same, to compare with A.")]
+OfDetector = Annotated[
+    str | None,
+    typer.Option(
+        "--detector",
+        metavar="D",
+        help="A and B are two times of this detector id or dataset; with --tags, two tags.",
+    ),
+]
+ByTag = Annotated[
+    bool,
+    typer.Option(
+        "--tags",
+        help="A and B are tags. Without --detector: of every panel that uses another set.",
+    ),
+]
+AtTime = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="T",
+        help="With --tags: the time asked about. Without it: the begin of the run, or now.",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command()(diff)
@@ -25,32 +52,12 @@ def register(app: typer.Typer) -> None:
 
 def diff(
     ctx: typer.Context,
-    before: Annotated[str, typer.Argument(metavar="A", help=f"{_FORMS}.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="The same, to compare with A.")],
-    detector: Annotated[
-        str | None,
-        typer.Option(
-            "--detector",
-            metavar="D",
-            help="A and B are two times of this detector id or dataset; with --tags, two tags.",
-        ),
-    ] = None,
+    before: Before,
+    after: After,
+    detector: OfDetector = None,
     source: options.Source = None,
-    by_tag: Annotated[
-        bool,
-        typer.Option(
-            "--tags",
-            help="A and B are tags. Without --detector: of every panel that uses another set.",
-        ),
-    ] = False,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            "--at",
-            metavar="T",
-            help="With --tags: the time asked about. Without it: the begin of the run, or now.",
-        ),
-    ] = None,
+    by_tag: ByTag = False,
+    at: AtTime = None,
     as_of: options.AsOf = None,
     kind: Annotated[
         str | None,

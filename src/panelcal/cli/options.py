@@ -82,6 +82,14 @@ PanelArgument = Annotated[
         "Type -- before one that begins with a dash.",
     ),
 ]
+DetectorArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DETECTOR|PANEL",
+        help="Panel ids joined by '_', one of them, or an LCLS2 id. Type -- before one that "
+        "begins with a dash.",
+    ),
+]
 Source = Annotated[
     str | None,
     typer.Option(

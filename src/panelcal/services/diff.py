@@ -114,7 +114,9 @@ def diff(
     kinds: dict[str, Kind] = {}
     compared = []
     for done, pair in enumerate(sides.pairs, 1):
-        found = _comparable(pair, sides.types, kind)
+        found = common_type(pair, sides.types)
+        if kind is not None:
+            found = replace(found, kinds=(found.kind(kind),))
         kinds |= {one.name: one for one in found.kinds}
         compared.append(_compared(store.payloads, pair, found, n_sigma, worst))
         if progress is not None:
@@ -123,8 +125,8 @@ def diff(
     return Diff(sides.before, sides.after, told, n_sigma, tuple(compared), sides.notices)
 
 
-def _comparable(pair: Pair, types: DetectorTypes, kind: str | None) -> DetectorType:
-    """Return the detector type of a pair, with the kinds that are to be compared.
+def common_type(pair: Pair, types: DetectorTypes) -> DetectorType:
+    """Return the detector type of both sides of a pair.
 
     Raises
     ------
@@ -138,8 +140,7 @@ def _comparable(pair: Pair, types: DetectorTypes, kind: str | None) -> DetectorT
             f"{pair.after.uses} of {pair.after.detector_type}"
         )
         raise InvalidInputError(msg, "both have to be of one detector type")
-    found = types.chosen(of.pop() if of else None)
-    return found if kind is None else replace(found, kinds=(found.kind(kind),))
+    return types.chosen(of.pop() if of else None)
 
 
 def payloads_of(

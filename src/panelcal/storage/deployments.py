@@ -1,5 +1,6 @@
 """Deployed calib files in the database."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -144,6 +145,82 @@ def deployed_contents(
             path=first.path,
         )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedPanel:
+    """What was deployed for one panel of a run.
+
+    Parameters
+    ----------
+    panel : str
+        Panel id.
+    dataset, source : Dataset, str
+        The run.
+    module, revision, token : str, int, str
+        The constant set that was written, and the token of the answer.
+    at : datetime or None
+        T of the answer; None where legacy policy was given no moment.
+    deployed_at : datetime
+        When.
+    """
+
+    panel: str
+    dataset: Dataset
+    source: str
+    module: str
+    revision: int
+    token: str
+    at: datetime | None
+    deployed_at: datetime
+
+
+def deployed_panels(
+    connection: Connection, panels: Collection[str], as_of: datetime | None = None
+) -> list[DeployedPanel]:
+    """Return what was deployed for panels, in the order of recording; once a file.
+
+    Parameters
+    ----------
+    panels : collection of str
+        Panel ids.
+    as_of : datetime or None
+        Only what was deployed by then; None is all.
+
+    Raises
+    ------
+    IntegrityError
+        A row is not as it was recorded.
+    """
+    require_sealed(connection)
+    query = (
+        select(
+            DeploymentRow.__table__,
+            DeploymentPanelRow.panel,
+            ModuleRow.name.label("module"),
+            ConstantSetRow.revision,
+        )
+        .join(DeploymentPanelRow, DeploymentPanelRow.deployment_id == DeploymentRow.id)
+        .join(ConstantSetRow, ConstantSetRow.id == DeploymentPanelRow.constant_set_id)
+        .join(ModuleRow, ModuleRow.id == ConstantSetRow.module_id)
+        .where(DeploymentPanelRow.panel.in_(panels))
+        .order_by(DeploymentRow.id, DeploymentPanelRow.segment)
+    )
+    if as_of is not None:
+        query = query.where(DeploymentRow.deployed_at_us <= to_microseconds(as_of))
+    return [
+        DeployedPanel(
+            panel=row.panel,
+            dataset=Dataset(row.experiment, row.run),
+            source=row.source,
+            module=row.module,
+            revision=row.revision,
+            token=row.token,
+            at=None if row.at_us is None else moment_of(row.at_us),
+            deployed_at=moment_of(row.deployed_at_us),
+        )
+        for row in connection.execute(query)
+    ]
 
 
 def require_sealed(connection: Connection, experiment: str | None = None) -> None:

@@ -1,0 +1,1 @@
+"""Pictures: constants, differences and timelines as people look at them. matplotlib is an extra."""
