@@ -35,7 +35,7 @@ def record(histories: dict[str, list[int]], begun: datetime) -> Records:
             rows.append(Assignment(number, panel, None, "M044", revision, at, "ann", "why"))
         if rows:
             panels[panel] = rows
-    return Records(JUNGFRAU, {}, panels, {}, {})
+    return Records(JUNGFRAU, {}, panels, {}, {}, {})
 
 
 def said(record: Records) -> dict[str, list[int | None]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from panelcal.domain.ids import parse_panel
 from panelcal.domain.moments import iso_utc
+from panelcal.domain.quality import Verdict
 from panelcal.domain.report import ImportReport, Progress
 from panelcal.domain.tags import Tag
 from panelcal.errors import ConflictError
@@ -17,6 +18,7 @@ from panelcal.services.bundle_verify import verify_bundle
 from panelcal.storage.ledger import NewAssignment, add_assignments, register_panels
 from panelcal.storage.modules import NewConstantSet, add_constant_sets, constant_sets
 from panelcal.storage.payload_batch import PayloadBatch
+from panelcal.storage.quality import RecordedVerdict, add_verdict
 from panelcal.storage.recording import recording_time
 from panelcal.storage.runs import add_run
 from panelcal.storage.store import OpenStore, open_store
@@ -132,6 +134,9 @@ def _record(connection: "Connection", there: Records, plan: BundlePlan, user: st
             user=user,
         )
         numbers |= {(one.module, one.revision): one.id for one in added}
+        for one in added:
+            for verdict in there.verdicts.get((one.module, one.revision), ()):
+                add_verdict(connection, one.id, _brought(verdict), now=at, user=user)
         add_assignments(
             connection,
             [
@@ -150,6 +155,14 @@ def _record(connection: "Connection", there: Records, plan: BundlePlan, user: st
             add_run(connection, replace(run, recorded_at=at, recorded_by=user, broken=None))
         for tag in tags[moment]:
             add_tag(connection, Tag(tag.name, plan.as_of[tag.name], at, user, told(tag)))
+
+
+def _brought(one: RecordedVerdict) -> Verdict:
+    """Return a verdict as it is recorded here: all of a set's come with the set."""
+    if one.verdict.accepted is None:
+        return one.verdict
+    first = f"(bundle: recorded {iso_utc(one.recorded_at)} by {one.recorded_by})"
+    return replace(one.verdict, accepted=f"{one.verdict.accepted} {first}")
 
 
 def _by_time(entries: Iterable[Any]) -> defaultdict[datetime, list[Any]]:

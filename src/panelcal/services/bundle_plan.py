@@ -19,6 +19,7 @@ from panelcal.errors import ConflictError
 from panelcal.services.runs import difference, facts
 from panelcal.storage.ledger import history
 from panelcal.storage.modules import ConstantSet, constant_sets
+from panelcal.storage.quality import RecordedVerdict, verdicts_of
 from panelcal.storage.runs import run_records
 from panelcal.storage.tags import tags as stored_tags
 from panelcal.storage.types import detector_type as read_detector_type
@@ -45,6 +46,8 @@ class Records:
         Rows by run and source.
     tags : mapping of str to Tag
         By name.
+    verdicts : mapping of (str, int) to sequence of RecordedVerdict
+        What was said of each constant set, by module and revision.
     """
 
     detector_type: DetectorType
@@ -52,6 +55,7 @@ class Records:
     panels: Mapping[str, Sequence[Assignment]]
     runs: Mapping[tuple[Dataset, str], Sequence[Run]]
     tags: Mapping[str, Tag]
+    verdicts: Mapping[tuple[str, int], Sequence[RecordedVerdict]]
 
 
 @dataclass
@@ -99,8 +103,13 @@ class BundlePlan:
 def read_records(source: "Readable") -> Records:
     """Read the whole record of a store, or of a bundle."""
     modules: dict[str, list[ConstantSet]] = defaultdict(list)
+    names = {}
     for one in constant_sets(source):
         modules[one.module].append(one)
+        names[one.id] = one.module, one.revision
+    verdicts: dict[tuple[str, int], list[RecordedVerdict]] = defaultdict(list)
+    for verdict in verdicts_of(source, names):
+        verdicts[names[verdict.constant_set_id]].append(verdict)
     runs: dict[tuple[Dataset, str], list[Run]] = defaultdict(list)
     for run in run_records(source):
         runs[run.dataset, run.source].append(run)
@@ -110,6 +119,7 @@ def read_records(source: "Readable") -> Records:
         history(source),
         runs,
         {tag.name: tag for tag in stored_tags(source)},
+        verdicts,
     )
 
 

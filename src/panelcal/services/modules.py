@@ -1,13 +1,23 @@
 """Modules: deliver a constant set, list and show what was delivered."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from panelcal.domain.deliveries import parse_module_name
+from panelcal.domain.digest import digest_of
+from panelcal.domain.quality import Verdict
 from panelcal.domain.text import one_line, printable
 from panelcal.errors import ConflictError, NotFoundError
-from panelcal.services.delivery import read_delivery
+from panelcal.services.delivery import Delivery, read_delivery
+from panelcal.services.judge import (
+    Background,
+    judge_payloads,
+    read_background,
+    require_accepted,
+)
 from panelcal.storage.modules import (
     ConstantSet,
     NewConstantSet,
@@ -15,10 +25,13 @@ from panelcal.storage.modules import (
     constant_sets,
     find_constant_set,
 )
+from panelcal.storage.quality import RecordedVerdict, add_verdict, last_verdicts
 from panelcal.storage.recording import recording_time
 from panelcal.storage.seals import sealed_sets
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_type as read_detector_type
+
+if TYPE_CHECKING:
+    from panelcal.storage.reader import Readable
 
 
 def deliver(
@@ -30,11 +43,21 @@ def deliver(
     user: str,
     reason: str,
     cast: bool = False,
+    accept: str | None = None,
 ) -> tuple[ConstantSet, Sequence[str]]:
     """Record a directory of files as the next revision of a module.
 
-    No answer changes until somebody assigns the new revision. Where a revision
-    with these contents has lost payloads, they are restored and it is returned.
+    It is judged by the rules of its detector type first, and the verdict is
+    recorded with it. No answer changes until somebody assigns the new revision.
+    Where a revision with these contents has lost payloads, they are restored and
+    it is returned.
+
+    Parameters
+    ----------
+    cast : bool
+        Round to float32 where that loses bits.
+    accept : str or None
+        Why errors of the verdict are no reason to refuse it; kept with the verdict.
 
     Returns
     -------
@@ -49,18 +72,24 @@ def deliver(
         The name is malformed, or a file is missing or unacceptable.
     NotFoundError
         There is no such directory.
+    FindingsError
+        The rules find errors, and nobody accepts them.
     ConflictError
         The module has a revision with these contents already.
+    IntegrityError
+        What it is compared with is not as it was recorded.
     """
     parse_module_name(module)
     reason = one_line(reason, "reason")
+    accept = None if accept is None else one_line(accept, "reason for accepting findings")
     if not directory.is_dir():
         msg = f"{printable(directory)} is not a directory"
         raise NotFoundError(msg)
     with store.database.reading() as connection:
-        detector_type = read_detector_type(connection)
+        background = read_background(connection)
+    delivery = read_delivery(directory, background.detector_type, cast=cast)
+    verdict = _judged(store.database.reader, store, background, delivery, module, accept)
     with store.payloads.batch() as batch:
-        delivery = read_delivery(directory, detector_type, cast=cast)
         digests = {name: batch.add(array) for name, array in delivery.payloads.items()}
         with store.database.writing() as connection:
             for known in constant_sets(connection, module):
@@ -71,11 +100,55 @@ def deliver(
                 if known.digests == digests:
                     msg = f"{module}@{known.revision} has just these contents already"
                     raise ConflictError(msg, f"panelcal module show {module}")
+            latest = read_background(connection)
+            if latest != background:
+                # Others delivered meanwhile: judged again, with nobody between now.
+                verdict = _judged(connection, store, latest, delivery, module, accept)
             at = recording_time(connection, now)
             batch.publish()
             new = NewConstantSet(module, digests, printable(directory.resolve()), reason)
-            (constant_set,) = add_constant_sets(connection, detector_type, [new], now=at, user=user)
+            (constant_set,) = add_constant_sets(
+                connection, background.detector_type, [new], now=at, user=user
+            )
+            add_verdict(connection, constant_set.id, verdict, now=at, user=user)
     return constant_set, delivery.extra
+
+
+def _judged(
+    source: "Readable",
+    store: OpenStore,
+    background: Background,
+    delivery: Delivery,
+    module: str,
+    accept: str | None,
+) -> Verdict:
+    """Return the verdict on a delivery, refusing errors that are not accepted.
+
+    One that the module has already is not judged: it is no new revision.
+    """
+    digests = {kind: digest_of(array) for kind, array in delivery.payloads.items()}
+    if any(one.module == module and one.digests == digests for one in background.sets):
+        return Verdict((), (), "")
+    verdict = judge_payloads(source, store.payloads, background, delivery.payloads, module)
+    if verdict.errors:
+        verdict = replace(verdict, accepted=accept)
+    require_accepted(verdict, f"the delivery for {module}")
+    return verdict
+
+
+def verdicts(
+    store: OpenStore, constant_sets: Sequence[ConstantSet]
+) -> dict[tuple[str, int], RecordedVerdict]:
+    """Return the verdict that holds of each constant set that was judged, by its name.
+
+    Raises
+    ------
+    IntegrityError
+        A verdict is not as it was recorded.
+    """
+    with store.database.reading() as connection:
+        found = last_verdicts(connection, {one.id for one in constant_sets})
+    return {(one.module, one.revision): found[one.id] for one in constant_sets if one.id in found}
 
 
 def list_constant_sets(store: OpenStore, module: str | None = None) -> list[ConstantSet]:
