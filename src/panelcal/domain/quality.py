@@ -45,27 +45,25 @@ CHECKS: Mapping[str, Check] = {
     "finite_fraction": Check("finite pixels", "fraction"),
     "dead_fraction": Check("dead pixels", "fraction"),
     "saturated_fraction": Check("saturated pixels", "fraction"),
-    "constant_fraction": Check("pixels with just the median", "fraction"),
-    "equal_fraction": Check("pixels as in another plane of the delivery", "fraction"),
+    "constant_fraction": Check("pixels with one and the same value", "fraction"),
+    "equal_fraction": Check("pixels that are equal", "fraction"),
     "median": Check("median", "kind"),
     "relative_sigma": Check("spread over the pixels", "fraction"),
     "positive_fraction": Check("pixels above zero", "fraction"),
-    "range_ratio": Check("ratio of its median to that of the next gain range", "number"),
-    "low_tail": Check("0.1 % of the pixels below", "kind"),
-    "high_tail": Check("0.1 % of the pixels above", "kind"),
+    "range_ratio": Check("ratio to the next gain range", "number"),
+    "low_tail": Check("lowest pixels (0.1 %) below", "kind"),
+    "high_tail": Check("highest pixels (0.1 %) above", "kind"),
     "drift": Check("median change", "kind"),
     "relative_drift": Check("median change", "fraction"),
     "relative_drift_sigma": Check("spread of the changes", "fraction"),
-    "block_drift": Check("largest median change of an eighth of the panel", "kind"),
-    "drift_outliers": Check("pixels that changed by more than 5 sigma", "fraction"),
-    "pattern_correlation": Check("correlation of the pixel pattern", "number"),
-    "turned": Check("gain in correlation by turning or flipping", "number"),
-    "swapped_ranges": Check(
-        "distance from before with two ranges swapped back, of that as delivered,", "fraction"
-    ),
-    "population_shift": Check("median above that of the other modules by", "kind"),
-    "relative_population_shift": Check("median above that of the other modules by", "fraction"),
-    "module_correlation": Check("correlation with another module", "number"),
+    "block_drift": Check("change of one block beyond that of the panel", "kind"),
+    "drift_outliers": Check("pixels that changed unlike the others", "fraction"),
+    "pattern_correlation": Check("correlation", "number"),
+    "turned": Check("gain in correlation by turning", "number"),
+    "swapped_ranges": Check("distance after a swap of two ranges", "fraction"),
+    "population_shift": Check("median off by", "kind"),
+    "relative_population_shift": Check("median off by", "fraction"),
+    "module_correlation": Check("correlation", "number"),
 }
 """Every check. Words of the interface: added to, never changed."""
 
@@ -94,14 +92,17 @@ class Measurement:
         Of what it is.
     number : float
         Finite; its unit is the check's.
+    against : str
+        What the plane was compared with, as words after the number; may be empty.
     detail : str
-        What else is to be known, such as the name of the other module; may be empty.
+        What it would mean if the number is out of bounds; may be empty.
     """
 
     check: str
     kind: str
     gain_range: int
     number: float
+    against: str = ""
     detail: str = ""
 
 
@@ -292,10 +293,8 @@ def judge(
 def _finding(one: Measurement, rule: Rule, rules: Sequence[Rule], unit: str) -> QualityFinding:
     check = CHECKS[one.check]
     detail = one.detail or _as_of_other_range(one, rules)
-    text = (
-        f"{one.kind} of gain range {one.gain_range}: {check.says} "
-        f"{check.written(one.number, unit)}, {rule.expectation(unit)} expected"
-    )
+    told = " ".join(filter(None, (check.says, check.written(one.number, unit), one.against)))
+    text = f"{one.kind} of gain range {one.gain_range}: {told}, expected {rule.expectation(unit)}"
     return QualityFinding(
         check=one.check,
         kind=one.kind,

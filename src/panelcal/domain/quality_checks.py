@@ -5,7 +5,7 @@ gives no number where there is none, such as a ratio to a median of zero. Of a p
 with values that are not finite only their fraction is told.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from panelcal.domain.difference import Payloads, differences
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     Plane2D: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+
+Place = tuple[str, int]
+"""A plane of a constant set: its kind and gain range."""
 
 ADC_FULL_SCALE = 16383
 """ADU; the largest number of a 14-bit converter (spec §12, where it stands for no maximum)."""
@@ -132,54 +135,63 @@ def measure_population(
             continue
         middle = float(np.median(known))
         where = one.kind, one.gain_range
-        detail = f"{middle:.4g} is the median of {len(known)} modules"
-        yield Measurement("population_shift", *where, _plain(one.median - middle), detail)
+        against = f"that of {len(known)} other modules"
+        yield Measurement("population_shift", *where, _plain(one.median - middle), against)
         if middle != 0:
             # Of a negative gain, too: above is larger in size.
             number = _plain(one.median / middle - 1)
-            yield Measurement("relative_population_shift", *where, number, detail)
+            yield Measurement("relative_population_shift", *where, number, against)
 
 
-def measure_copies(payloads: Payloads, others: Mapping[str, Payloads]) -> Iterator[Measurement]:
-    """Give, of every plane, how much it is like the same plane of other modules.
+def measure_copies(
+    payloads: Payloads, others: Mapping[str, tuple[Payloads, Collection[Place]]]
+) -> Iterator[Measurement]:
+    """Give, of planes that may be those of other modules, how much they are like them.
 
     Parameters
     ----------
-    others : mapping of str to Payloads
-        Constants of other modules by what they are called, ``M068@1``.
+    others : mapping of str to (Payloads, collection of Place)
+        By what it is called, ``M068@1``: constants of another module, and the planes
+        that are to be compared.
     """
     for kind, gain_range, plane in _planes(payloads):
-        mine = pattern(plane)
+        asked = {
+            name: other[kind][gain_range]
+            for name, (other, places) in others.items()
+            if (kind, gain_range) in places
+        }
+        mine = pattern(plane) if asked else None
         if mine is None:
             continue
-        best: tuple[float, str] | None = None
-        for name, other in others.items():
-            theirs = pattern(other[kind][gain_range])
-            if theirs is not None:
-                best = max(best or (-1.0, ""), (correlation(mine, theirs), name))
-        if best is not None:
-            detail = f"as if the constants of {best[1]} were delivered"
-            yield Measurement("module_correlation", kind, gain_range, _plain(best[0]), detail)
+        theirs = {name: pattern(other) for name, other in asked.items()}
+        found = [(correlation(mine, one), name) for name, one in theirs.items() if one is not None]
+        if found:
+            number, name = max(found)
+            against, detail = f"with {name}", f"as if it were that of {name}, another module"
+            yield Measurement(
+                "module_correlation", kind, gain_range, _plain(number), against, detail
+            )
 
 
-def looks_like(planes: Sequence[Plane], others: Sequence[Plane]) -> int:
-    """Return how many planes of two modules have medians and sigmas as if they were the same.
+def alike(planes: Sequence[Plane], others: Sequence[Plane]) -> set[Place]:
+    """Return the planes of two modules whose medians and sigmas are as if they were the same.
 
-    Two modules that were measured by themselves agree so well in few planes or none.
+    Two modules that were measured by themselves agree so well in few planes or none;
+    a copy does, also one that was written with four decimals.
     """
     known = {(one.kind, one.gain_range): one for one in others}
-    return sum(
-        _is_alike(one, known[one.kind, one.gain_range])
+    return {
+        (one.kind, one.gain_range)
         for one in planes
-        if (one.kind, one.gain_range) in known
-    )
+        if (one.kind, one.gain_range) in known and _is_alike(one, known[one.kind, one.gain_range])
+    }
 
 
 def _is_alike(one: Plane, other: Plane) -> bool:
     return (
         one.sigma > 0
-        and abs(one.median - other.median) < 0.1 * one.sigma
-        and abs(one.sigma - other.sigma) < 0.05 * one.sigma
+        and abs(one.median - other.median) < 0.05 * one.sigma
+        and abs(one.sigma - other.sigma) < 0.02 * one.sigma
     )
 
 
@@ -214,7 +226,7 @@ def _plane(plane: "Plane2D", one: Plane, *, is_offset: bool) -> Iterator[tuple[s
         yield "relative_sigma", one.sigma / typical
 
 
-def _range_ratios(numbers: Mapping[tuple[str, int], Plane]) -> Iterator[Measurement]:
+def _range_ratios(numbers: Mapping[Place, Plane]) -> Iterator[Measurement]:
     for (kind, gain_range), one in numbers.items():
         after = numbers.get((kind, gain_range + 1))
         if after is not None and after.median != 0:
@@ -230,16 +242,18 @@ def _equal_planes(payloads: Payloads) -> Iterator[Measurement]:
         if earlier:
             shares = [(float(np.mean(plane == other)), name) for name, other in earlier]
             share, name = max(shares, key=lambda pair: pair[0])
-            yield Measurement("equal_fraction", kind, gain_range, share, f"as in {name}")
+            against, detail = f"to {name}", "a file may have been copied over another"
+            yield Measurement("equal_fraction", kind, gain_range, share, against, detail)
         earlier.append((f"{kind} of gain range {gain_range}", plane))
 
 
 def _block_drift(
-    where: tuple[str, int], old: "Plane2D", new: "Plane2D", previous: str
+    where: Place, old: "Plane2D", new: "Plane2D", previous: str
 ) -> Iterator[Measurement]:
     import numpy as np
 
     change = new.astype(np.float64) - old.astype(np.float64)
+    change -= np.median(change)
     medians = {}
     for rows in np.array_split(np.arange(change.shape[0]), _BLOCKS[0]):
         for columns in np.array_split(np.arange(change.shape[1]), _BLOCKS[1]):
@@ -247,12 +261,13 @@ def _block_drift(
                 block = change[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
                 medians[int(rows[0]), int(columns[0])] = float(np.median(block))
     row, column = max(medians, key=lambda place: abs(medians[place]))
-    detail = f"since {previous}, in the block from row {row} and column {column} on"
-    yield Measurement("block_drift", *where, _plain(medians[row, column]), detail)
+    detail = f"the block from row {row} and column {column} on"
+    number = _plain(medians[row, column])
+    yield Measurement("block_drift", *where, number, f"since {previous}", detail)
 
 
 def _orientation(
-    where: tuple[str, int], old: "Plane2D", new: "Plane2D", previous: str
+    where: Place, old: "Plane2D", new: "Plane2D", previous: str
 ) -> Iterator[Measurement]:
     now, before = pattern(new), pattern(old)
     if now is None or before is None:
@@ -260,8 +275,8 @@ def _orientation(
     as_is = correlation(now, before)
     way, turned = best_way(now, before)
     yield Measurement("pattern_correlation", *where, _plain(as_is), f"with {previous}")
-    detail = f"it is like {previous} {way}"
-    yield Measurement("turned", *where, _plain(turned - as_is), detail)
+    against, detail = f"against {previous}", f"it is as {previous} {way}"
+    yield Measurement("turned", *where, _plain(turned - as_is), against, detail)
 
 
 def _swapped_ranges(
@@ -279,8 +294,9 @@ def _swapped_ranges(
                 found.append((swapped / delivered, other))
         if found:
             number, other = min(found)
-            detail = f"gain ranges {one} and {other} are more like {previous} the other way round"
-            yield Measurement("swapped_ranges", kind, one, number, detail)
+            against = f"of that to {previous} as delivered"
+            detail = f"gain ranges {one} and {other} may be swapped"
+            yield Measurement("swapped_ranges", kind, one, number, against, detail)
 
 
 def _distance(one: "Plane2D", other: "Plane2D") -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from panelcal.domain.difference import Payloads
+from panelcal.domain.digest import digest_of
 from panelcal.domain.kinds import DetectorType
 from panelcal.domain.quality import (
     COMPARED_WITH_PREVIOUS,
@@ -17,7 +18,8 @@ from panelcal.domain.quality import (
     rules_digest,
 )
 from panelcal.domain.quality_checks import (
-    looks_like,
+    Place,
+    alike,
     measure,
     measure_copies,
     measure_drift,
@@ -168,33 +170,36 @@ def judge_payloads(
     known = [background.planes[one.id] for one in others if one.id in background.planes]
     numbers += measure_population(planes, known)
     if is_finite and "module_correlation" in asked:
-        alike = _alike(background, module, arrays, planes)
-        numbers += measure_copies(arrays, read_arrays(source, payloads, alike))
+        places = _possible_copies(background, module, arrays, planes)
+        read = read_arrays(source, payloads, [one for one, _ in places])
+        numbers += measure_copies(
+            arrays, {_name(one): (read[_name(one)], found) for one, found in places}
+        )
     return Verdict(judge(numbers, background.rules, units), planes, rules_digest(background.rules))
 
 
-def _alike(
+def _possible_copies(
     background: Background, module: str | None, arrays: Payloads, planes: Sequence[Plane]
-) -> list[ConstantSet]:
+) -> list[tuple[ConstantSet, set[Place]]]:
     """Return constant sets of other modules that these constants may be a copy of.
 
     They have a payload in common, or are a module's latest one with numbers that
-    agree. Those of which more agrees come first.
+    agree; each with the planes of which that is so. Of too many, those of which
+    most planes agree are taken.
     """
-    from panelcal.domain.digest import digest_of
-
-    digests = {digest_of(array) for array in arrays.values()}
-    found: list[tuple[int, int]] = []
-    chosen = {}
+    digests = {kind: digest_of(array) for kind, array in arrays.items()}
+    found: list[tuple[ConstantSet, set[Place]]] = []
     for one in background.sets:
         if one.module == module:
             continue
-        shared = len(digests & set(one.digests.values())) * len(planes)
-        alike = looks_like(planes, background.planes.get(one.id, ()))
-        if shared or alike:
-            found.append((shared + alike, one.id))
-            chosen[one.id] = one
-    return [chosen[set_id] for _, set_id in sorted(found, reverse=True)[:MOST_COMPARED]]
+        places = alike(planes, background.planes.get(one.id, ()))
+        for kind, digest in digests.items():
+            if digest == one.digests.get(kind):
+                places |= {(kind, gain_range) for gain_range in range(len(arrays[kind]))}
+        if places:
+            found.append((one, places))
+    found.sort(key=lambda pair: len(pair[1]), reverse=True)
+    return found[:MOST_COMPARED]
 
 
 def read_arrays(
