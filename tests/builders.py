@@ -64,8 +64,14 @@ def delivered(directory: Path, stem: str) -> "np.ndarray[Any, np.dtype[np.float3
     return np.stack([np.load(directory / f"g{gain}_{stem}.npy") for gain in range(3)])
 
 
-def create_small_store(directory: Path, url: str | None = None) -> None:
-    """Make a store as `panelcal init` does, for panels of 4 x 8 pixels and without rules.
+def create_small_store(
+    directory: Path,
+    url: str | None = None,
+    *,
+    shape: tuple[int, int] = TREE_SHAPE[1:],
+    keep_rules: bool = False,
+) -> None:
+    """Make a store as `panelcal init` does, for small panels and, unless asked, without rules.
 
     Shape and rules are data of the detector type, so that tests need not move
     megabytes, and may deliver any numbers; the demo and its tests use the real
@@ -73,7 +79,7 @@ def create_small_store(directory: Path, url: str | None = None) -> None:
     """
     zone, now = time_zone("America/Los_Angeles"), datetime(2026, 1, 1, tzinfo=UTC)
     create_store(directory, zone, now, url)
-    shrink(directory)
+    shrink(directory, shape, keep_rules=keep_rules)
 
 
 def shrink(

@@ -143,11 +143,13 @@ def check(
     from panelcal.domain.text import as_line
     from panelcal.services import check_quality
 
-    named = None if target is None else str(options.parse_path(target))
+    if target is not None:
+        # As typed: ./M044 is a directory, M044 a module that the store may have.
+        options.parse_path(target)
     with options.open_named(ctx, store) as opened, progress("judging") as advance:
         report = check_quality.check(
             opened,
-            named,
+            target,
             now=options.now(),
             user=options.user(),
             everything=everything,

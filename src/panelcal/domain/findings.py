@@ -49,6 +49,7 @@ class Code(StrEnum):
     PAYLOAD_ROW_UNUSED = "payload-row-unused"
     DIGEST_MALFORMED = "digest-malformed"
     TYPE_WRONG = "type-wrong"
+    RULE_WRONG = "rule-wrong"
     PANEL_WRONG = "panel-wrong"
     MODULE_WRONG = "module-wrong"
     RUN_WRONG = "run-wrong"

@@ -174,24 +174,30 @@ def measure_copies(
 
 
 def alike(planes: Sequence[Plane], others: Sequence[Plane]) -> set[Place]:
-    """Return the planes of two modules whose medians and sigmas are as if they were the same.
+    """Return the planes in which one module may be a copy of another, by medians and sigmas.
 
-    Two modules that were measured by themselves agree so well in few planes or none;
-    a copy does, also one that was written with four decimals.
+    A copy agrees closely, also one that was written with four decimals; so may a
+    single file of it. The same panel measured again agrees roughly, and then in most
+    planes. Two panels agree closely in few planes or none.
     """
     known = {(one.kind, one.gain_range): one for one in others}
-    return {
-        (one.kind, one.gain_range)
+    both = [
+        (one, known[one.kind, one.gain_range])
         for one in planes
-        if (one.kind, one.gain_range) in known and _is_alike(one, known[one.kind, one.gain_range])
-    }
+        if one.sigma > 0 and (one.kind, one.gain_range) in known
+    ]
+    roughly = [pair for pair in both if _agree(*pair, median=0.5, sigma=0.1)]
+    if 2 * len(roughly) > len(planes):
+        return {(one.kind, one.gain_range) for one, _ in roughly}
+    closely = [pair for pair in both if _agree(*pair, median=0.05, sigma=0.02)]
+    return {(one.kind, one.gain_range) for one, _ in closely}
 
 
-def _is_alike(one: Plane, other: Plane) -> bool:
+def _agree(one: Plane, other: Plane, *, median: float, sigma: float) -> bool:
+    """Say whether two planes agree within parts of the first one's sigma."""
     return (
-        one.sigma > 0
-        and abs(one.median - other.median) < 0.05 * one.sigma
-        and abs(one.sigma - other.sigma) < 0.02 * one.sigma
+        abs(one.median - other.median) < median * one.sigma
+        and abs(one.sigma - other.sigma) < sigma * one.sigma
     )
 
 
@@ -210,12 +216,14 @@ def _plane(plane: "Plane2D", one: Plane, *, is_offset: bool) -> Iterator[tuple[s
     """Give the numbers of a plane of finite values."""
     import numpy as np
 
-    size = np.abs(plane)
+    # Bounds of large values are beyond float32.
+    values = plane.astype(np.float64)
+    size = np.abs(values)
     typical = abs(one.median)
     yield "constant_fraction", float(np.mean(plane == np.float32(one.median)))
     yield "median", one.median
-    yield "low_tail", _plain(float(np.quantile(plane, 0.001)))
-    yield "high_tail", _plain(float(np.quantile(plane, 0.999)))
+    yield "low_tail", _plain(float(np.quantile(values, 0.001)))
+    yield "high_tail", _plain(float(np.quantile(values, 0.999)))
     yield "positive_fraction", float(np.mean(plane > 0))
     if is_offset:
         yield "saturated_fraction", float(np.mean(size >= ADC_FULL_SCALE))
