@@ -16,11 +16,11 @@ from builders import GainsTree, create_small_store, rows
 from conftest import RunsProgram
 from panelcal.domain.digest import digest_of
 from panelcal.domain.findings import Severity
-from panelcal.errors import IntegrityError
+from panelcal.errors import FindingsError, IntegrityError
 from panelcal.services import judge, modules
 from panelcal.services.bundle_import import import_bundle
 from panelcal.services.fsck import fsck
-from panelcal.services.judge import FindingsError, judge_payloads, read_background
+from panelcal.services.judge import judge_payloads, read_background
 from panelcal.services.modules import deliver, verdicts
 from panelcal.storage.modules import ConstantSet, constant_sets
 from panelcal.storage.store import OpenStore, open_store
@@ -144,6 +144,23 @@ def test_accepted_findings_are_recorded_with_their_reason(
     assert f"    error: {finding['message']}" in shown.stdout
     again = json.loads(panelcal("module", "show", "M044", "--json").stdout)
     assert again[1]["verdict"] == document
+
+
+def test_the_log_tells_what_was_accepted_and_what_was_judged_later(
+    add: Add, panelcal: RunsProgram, panel: Panel
+) -> None:
+    assert add("M044", panel.measured()).exit_code == 0
+    arrays = panel.measured()
+    arrays[OFFSET][1] += 100
+    assert add("M044", arrays, *ACCEPT).exit_code == 0
+    assert panelcal("module", "check", "M044@1", "--record").exit_code == 0
+    events = json.loads(panelcal("log", "--json").stdout)
+    assert [(one["what"], one["subject"], one["reason"]) for one in events] == [
+        ("deliver", "M044@1", "delivered"),
+        ("deliver", "M044@2", "delivered"),
+        ("judge", "M044@2: 1 error, 0 warnings", "accepted: sensor was replaced"),
+        ("judge", "M044@1: 0 errors, 0 warnings", ""),
+    ]
 
 
 @pytest.mark.sqlite_only

@@ -1,5 +1,7 @@
 """Checks compute what their names say; rules bound the numbers; a number has one finding."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -329,6 +331,11 @@ def test_accepted_errors_stay_accepted_as_long_as_there_are_no_others() -> None:
     assert verdict().still_accepted(before) is None
     assert verdict(1).still_accepted(verdict(1)) is None
     assert verdict(1).still_accepted(None) is None
+
+
+def test_every_check_is_documented() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "quality.md").read_text(encoding="utf-8")
+    assert [check for check in CHECKS if f"`{check}`" not in told] == []
 
 
 # --- panels of the real size --------------------------------------------------------------

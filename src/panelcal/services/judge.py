@@ -11,7 +11,6 @@ from panelcal.domain.quality import (
     COMPARED_WITH_PREVIOUS,
     Measurement,
     Plane,
-    QualityFinding,
     Rule,
     Verdict,
     judge,
@@ -26,7 +25,7 @@ from panelcal.domain.quality_checks import (
     measure_population,
     plane_numbers,
 )
-from panelcal.errors import ConflictError
+from panelcal.errors import FindingsError
 from panelcal.storage.modules import ConstantSet, constant_sets
 from panelcal.storage.payloads import PayloadStore
 from panelcal.storage.quality import last_verdicts, rules
@@ -38,25 +37,6 @@ if TYPE_CHECKING:
 
 MOST_COMPARED = 8
 """Constant sets of other modules that are read for one delivery: those most like it."""
-
-
-class FindingsError(ConflictError):
-    """A delivery was refused for what its numbers are.
-
-    Parameters
-    ----------
-    message, hint : str, str or None
-        Every finding, one on a line; what to do.
-    findings : sequence of QualityFinding
-        Errors and warnings.
-    """
-
-    def __init__(
-        self, message: str, hint: str | None = None, findings: Sequence[QualityFinding] = ()
-    ) -> None:
-        super().__init__(message, hint)
-        self.args = (message, hint, tuple(findings))
-        self.findings = tuple(findings)
 
 
 @dataclass(frozen=True)
@@ -85,6 +65,11 @@ class Background:
     def latest(self) -> dict[str, ConstantSet]:
         """The latest constant set of each module."""
         return {one.module: one for one in self.sets}
+
+    def has(self, module: str, arrays: Payloads) -> bool:
+        """Say whether a module has a revision with just these contents."""
+        digests = {kind: digest_of(array) for kind, array in arrays.items()}
+        return any(one.module == module and one.digests == digests for one in self.sets)
 
     def before(self, module: str | None, revision: int | None) -> ConstantSet | None:
         """Return the revision that a delivery of a module follows, None if it is the first.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panelcal.domain.deliveries import parse_module_name
-from panelcal.domain.digest import digest_of
 from panelcal.domain.quality import Verdict
 from panelcal.domain.text import one_line, printable
 from panelcal.errors import ConflictError, NotFoundError
@@ -88,7 +87,9 @@ def deliver(
     with store.database.reading() as connection:
         background = read_background(connection)
     delivery = read_delivery(directory, background.detector_type, cast=cast)
-    verdict = _judged(store.database.reader, store, background, delivery, module, accept)
+    verdict: Verdict | None = None
+    if not background.has(module, delivery.payloads):
+        verdict = _judged(store.database.reader, store, background, delivery, module, accept)
     with store.payloads.batch() as batch:
         digests = {name: batch.add(array) for name, array in delivery.payloads.items()}
         with store.database.writing() as connection:
@@ -101,7 +102,7 @@ def deliver(
                     msg = f"{module}@{known.revision} has just these contents already"
                     raise ConflictError(msg, f"panelcal module show {module}")
             latest = read_background(connection)
-            if latest != background:
+            if verdict is None or latest != background:
                 # Others delivered meanwhile: judged again, with nobody between now.
                 verdict = _judged(connection, store, latest, delivery, module, accept)
             at = recording_time(connection, now)
@@ -122,13 +123,7 @@ def _judged(
     module: str,
     accept: str | None,
 ) -> Verdict:
-    """Return the verdict on a delivery, refusing errors that are not accepted.
-
-    One that the module has already is not judged: it is no new revision.
-    """
-    digests = {kind: digest_of(array) for kind, array in delivery.payloads.items()}
-    if any(one.module == module and one.digests == digests for one in background.sets):
-        return Verdict((), (), "")
+    """Return the verdict on a delivery, refusing errors that are not accepted."""
     verdict = judge_payloads(source, store.payloads, background, delivery.payloads, module)
     if verdict.errors:
         verdict = replace(verdict, accepted=accept)
