@@ -16,9 +16,10 @@ from builders import GainsTree, create_small_store, rows
 from conftest import RunsProgram
 from panelcal.domain.digest import digest_of
 from panelcal.domain.findings import Severity
-from panelcal.errors import FindingsError, IntegrityError
+from panelcal.errors import ConflictError, FindingsError, IntegrityError
 from panelcal.services import judge, modules
 from panelcal.services.bundle_import import import_bundle
+from panelcal.services.check_quality import check
 from panelcal.services.fsck import fsck
 from panelcal.services.judge import judge_payloads, read_background
 from panelcal.services.modules import deliver, verdicts
@@ -466,6 +467,42 @@ def test_a_copy_that_was_recorded_meanwhile_is_named(
     with pytest.raises(FindingsError, match="as if it were that of M068@1"):
         deliver(store, "M044", directory, now=NOW, **WHO)
     assert rows(store.directory, "SELECT name FROM module") == [("M068",)]
+
+
+@pytest.mark.sqlite_only
+def test_a_module_is_no_part_of_its_own_population(store: OpenStore, tmp_path: Path) -> None:
+    # So that every number is a finding.
+    change_past_triggers(
+        store.directory,
+        "UPDATE quality_rule SET low = 1e6, high = 1e7 WHERE check_name = 'population_shift'",
+    )
+    found = []
+    for step, seed in enumerate((0, 1, 2, 0, 3, 0)):
+        directory = write_arrays(tmp_path / str(step), Panel(seed).measured())
+        if seed == 0:
+            # Another pixel every time: the same files would be no new revision.
+            plane = np.load(directory / "g0_gain.npy")
+            plane[0, step] += 1
+            np.save(directory / "g0_gain.npy", plane)
+        at = NOW + timedelta(seconds=step)
+        made, _ = deliver(store, f"M{seed:03}", directory, now=at, **WHO)
+        [verdict] = verdicts(store, [made]).values()
+        checks = {one.check for one in verdict.verdict.findings}
+        found.append("population_shift" in checks)
+    assert found == [False, False, False, False, True, True]
+
+
+@pytest.mark.sqlite_only
+def test_a_recorded_verdict_is_a_record_that_the_next_has_to_follow(
+    store: OpenStore, panel: Panel, tmp_path: Path
+) -> None:
+    directory = write_arrays(tmp_path / "a", panel.measured())
+    deliver(store, "M044", directory, now=NOW, **WHO)
+    later = NOW + timedelta(hours=1)
+    check(store, "M044", now=later, user="tester", record=True)
+    other = write_arrays(tmp_path / "b", Panel(2).measured())
+    with pytest.raises(ConflictError, match="the clock says"):
+        deliver(store, "M068", other, now=NOW + timedelta(minutes=30), **WHO)
 
 
 # --- rules are data -------------------------------------------------------------------------
