@@ -206,7 +206,7 @@ PLANTED = [
     plant(Code.RULE_WRONG, RULE.format("'median', NULL, 'error', 1, 0")),
     plant(Code.RULE_WRONG, RULE.format("'median', 3, 'error', 0, 1")),
     plant(Code.RULE_WRONG, RULE.format("'median', NULL, 'severe', 0, 1"), on="sqlite"),
-    plant(Code.REFERENCE_BROKEN, "UPDATE quality_plane SET verdict_id = 999"),
+    plant(Code.REFERENCE_BROKEN, "UPDATE quality_plane SET verdict_id = 999 WHERE verdict_id = 1"),
     plant(Code.VALUE_TYPE, "UPDATE quality_plane SET sigma = 'wide'", on="sqlite"),
     plant(Code.SEAL_BROKEN, "UPDATE quality_verdict SET accepted = 'it is fine'"),
     plant(Code.SEAL_BROKEN, "DELETE FROM quality_plane WHERE gain_range = 1"),
