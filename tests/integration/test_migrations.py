@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from builders import GainsTree, fingerprint, rows
 from conftest import RunsProgram
-from panelcal.domain.quality import CHECKS
+from panelcal.domain.quality_names import CHECKS
 from panelcal.errors import InvalidInputError, PanelcalError, SchemaError
 from panelcal.storage import migrate
 from panelcal.storage.database import SCHEMA_REVISION, Database

@@ -10,8 +10,9 @@ from hypothesis.extra import numpy as arrays
 
 from panelcal.domain.findings import Severity
 from panelcal.domain.pattern import correlation, median_and_sigma, pattern
-from panelcal.domain.quality import CHECKS, Measurement, Rule, judge, rules_digest
+from panelcal.domain.quality import Measurement, Rule, judge, rules_digest
 from panelcal.domain.quality_checks import measure, measure_drift, plane_numbers
+from panelcal.domain.quality_names import CHECKS
 
 UNITS = {"pixel_gain": "ADU/keV", "pixel_offset": "ADU"}
 

@@ -8,7 +8,6 @@ import pytest
 from panelcal.domain.findings import Severity
 from panelcal.domain.pattern import WAYS, best_way, correlation, pattern
 from panelcal.domain.quality import (
-    CHECKS,
     Measurement,
     Plane,
     QualityFinding,
@@ -25,6 +24,7 @@ from panelcal.domain.quality_checks import (
     measure_population,
     plane_numbers,
 )
+from panelcal.domain.quality_names import CHECKS
 from synthetic import FULL, Arrays, Panel
 
 UNITS = {"pixel_gain": "ADU/keV", "pixel_offset": "ADU"}

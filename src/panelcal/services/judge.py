@@ -8,7 +8,6 @@ from panelcal.domain.difference import Payloads
 from panelcal.domain.digest import digest_of
 from panelcal.domain.kinds import DetectorType
 from panelcal.domain.quality import (
-    COMPARED_WITH_PREVIOUS,
     Measurement,
     Plane,
     Rule,
@@ -25,6 +24,7 @@ from panelcal.domain.quality_checks import (
     measure_population,
     plane_numbers,
 )
+from panelcal.domain.quality_names import COMPARED_WITH_PREVIOUS
 from panelcal.errors import FindingsError
 from panelcal.storage.modules import ConstantSet, constant_sets
 from panelcal.storage.payloads import PayloadStore

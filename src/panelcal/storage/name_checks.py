@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from panelcal.domain.deliveries import parse_module_name, parse_module_reference
 from panelcal.domain.findings import Code, Finding, Severity
 from panelcal.domain.ids import parse_detector_id, parse_panel
-from panelcal.domain.quality import CHECKS
+from panelcal.domain.quality_names import CHECKS
 from panelcal.domain.runs import parse_experiment, parse_source
 from panelcal.domain.tags import parse_tag_name
 from panelcal.domain.text import excerpt

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from panelcal.domain.findings import Severity
 from panelcal.domain.moments import moment_of, to_microseconds
 from panelcal.domain.quality import (
-    CHECKS,
     Plane,
     QualityFinding,
     Rule,
     Verdict,
     verdict_seal,
 )
+from panelcal.domain.quality_names import CHECKS
 from panelcal.domain.seal import BrokenSeal, said
 from panelcal.domain.text import excerpt
 from panelcal.errors import IntegrityError
