@@ -70,25 +70,36 @@ def delivered(
     return np.stack([np.load(directory / f"g{gain}_{stem}.npy") for gain in range(gain_ranges)])
 
 
-def create_small_store(directory: Path, url: str | None = None) -> None:
-    """Make a store as `panelcal init` does, for panels of 4 x 8 pixels.
+def create_small_store(
+    directory: Path,
+    url: str | None = None,
+    *,
+    shape: tuple[int, int] = TREE_SHAPE[1:],
+    keep_rules: bool = False,
+) -> None:
+    """Make a store as `panelcal init` does, for small panels and, unless asked, without rules.
 
-    The shape of a panel is data of its detector type, so that tests need not
-    move megabytes; the demo and its tests use the real shape.
+    Shape and rules are data of the detector type, so that tests need not move
+    megabytes, and may deliver any numbers; the demo and its tests use the real
+    shape, and `synthetic` has deliveries to be judged.
     """
     zone, now = time_zone("America/Los_Angeles"), datetime(2026, 1, 1, tzinfo=UTC)
     create_store(directory, zone, now, url)
-    shrink(directory)
+    shrink(directory, shape, keep_rules=keep_rules)
 
 
-def shrink(directory: Path) -> None:
-    """Let the panels of a new store have the shape of those in tests."""
-    _, rows, columns = TREE_SHAPE
+def shrink(
+    directory: Path, shape: tuple[int, int] = TREE_SHAPE[1:], *, keep_rules: bool = False
+) -> None:
+    """Let the panels of a new store have the shape of those in tests, and no rules."""
+    rows, columns = shape
     with open_store(directory) as store, store.database.writing() as connection:
         connection.execute(
             text("UPDATE detector_type SET panel_rows = :rows, panel_columns = :columns"),
             {"rows": rows, "columns": columns},
         )
+        if not keep_rules:
+            connection.execute(text("DELETE FROM quality_rule"))
 
 
 def fingerprint(store: Path) -> tuple[dict[str, list[str]], dict[str, str]]:

@@ -7,6 +7,7 @@
     ├── NotFoundError                exit 3   (also LookupError)
     │   └── NoValidConstantsError
     ├── ConflictError                exit 4
+    │   └── FindingsError
     ├── IntegrityError               exit 5
     └── SchemaError                  exit 6
 
@@ -15,6 +16,7 @@ the interface (design §3): they are added to, never changed.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class PanelcalError(Exception):
@@ -75,6 +77,25 @@ class ConflictError(PanelcalError):
     """The store already says otherwise, or already says exactly this."""
 
     exit_code = 4
+
+
+class FindingsError(ConflictError):
+    """A delivery was refused for what its numbers are.
+
+    Parameters
+    ----------
+    message : str
+        Every finding, one on a line.
+    hint : str or None
+        What to do about it.
+    findings : sequence of panelcal.domain.quality.QualityFinding
+        Errors and warnings.
+    """
+
+    def __init__(self, message: str, hint: str | None = None, findings: Sequence[Any] = ()) -> None:
+        super().__init__(message, hint)
+        self.args = (message, hint, tuple(findings))
+        self.findings = tuple(findings)
 
 
 class IntegrityError(PanelcalError):

@@ -96,6 +96,16 @@ _DEPLOYMENT = {
 }
 
 
+_VERDICT = {
+    "constant_set_id": "4",
+    "rules_digest": _OTHER,
+    "accepted": "'somebody said so'",
+    "recorded_at_us": "recorded_at_us + 1",
+    "recorded_by": "'somebody'",
+    "seal": _OTHER,
+}
+
+
 def _all() -> list[RowDamage]:
     whole = frozenset({WHOLE})
     found: list[RowDamage] = []
@@ -140,6 +150,13 @@ def _all() -> list[RowDamage]:
         "deployment_id = 1 AND segment = 0",
         whole,
         {"segment": "5", "panel": "'x'", "constant_set_id": "4", "deployment_id": "9"},
+    )
+    found += _edits("quality_verdict", "id = 1", whole, _VERDICT)
+    found += _edits(
+        "quality_plane",
+        "verdict_id = 1 AND kind = 'pixel_gain' AND gain_range = 1",
+        whole,
+        {"median": "median + 1", "sigma": "0", "gain_range": "7", "kind": "'x'", "verdict_id": "9"},
     )
     found += _edits("panel", "id = 1", BOTH, {"module_version": "'1'", "firmware": "'2'"})
     found += _edits("panel", "id = 1", BOTH, {"serial": "'3'"})

@@ -25,6 +25,9 @@ CHANGED = {
     "deployment": ("token", "'other'"),
     "deployment_panel": ("panel", "'other'"),
     "tag": ("reason", "'other'"),
+    "quality_verdict": ("accepted", "'other'"),
+    "quality_finding": ("value", "0.5"),
+    "quality_plane": ("median", "0.5"),
 }
 """Every table whose rows are only added, and a change somebody might plant."""
 
@@ -36,8 +39,16 @@ WITHOUT_ID = {
     "constant_set_payload": ("kind_id", "77"),
     "deployment_panel": ("segment", "77"),
     "tag": ("name", "'other'"),
+    "quality_finding": ("number", "77"),
+    "quality_plane": ("gain_range", "77"),
 }
 """Tables with a row number of SQLite's own, and a key that no row has."""
+
+WARNS_OF_EVERYTHING = (
+    "INSERT INTO quality_rule (detector_type_id, check_name, severity, high) "
+    "SELECT id, 'finite_fraction', 'warning', 0 FROM detector_type"
+)
+"""So that a delivery has a finding."""
 
 PANEL = "171113-154920171025-3d00b0"
 DATASET = "exp=xcsls3716:run=631"
@@ -49,6 +60,7 @@ def filled(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A store with rows in every table, which no test manages to change."""
     place = tmp_path_factory.mktemp("filled")
     with copied_store(empty_store, place / "store") as directory:
+        plant(directory, WARNS_OF_EVERYTHING)
         commands: list[list[str | Path]] = [
             ["module", "add", "M068", write_delivery(place / "M068", 1), "--reason", "first"],
             ["assign", PANEL, "M068", "--from-beginning", "--reason", "first"],

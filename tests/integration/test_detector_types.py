@@ -218,15 +218,29 @@ def test_an_unknown_type_is_told_with_those_there_are(
 
 
 @pytest.mark.sqlite_only
-def test_a_type_is_not_added_without_the_rules_that_its_file_has(
+def test_a_type_is_added_with_the_rules_of_its_file_and_they_do_not_change(
     panelcal: RunsProgram, small: Path, nothing_written: NothingWritten
 ) -> None:
-    with small.open("a") as stream:
-        stream.write('[[rule]]\ncheck = "finite"\nseverity = "error"\n')
+    bare = small.read_text()
+    rule = '[[rule]]\ncheck = "median"\nkind = "pixel_gain"\nseverity = "error"\nlow = 1\n'
+    small.write_text(bare + rule)
+    assert panelcal("type", "add", small).exit_code == 0
+    (shown,) = json.loads(panelcal("type", "show", "epix10ka", "--json").stdout)["rules"]
+    assert shown == {
+        "check": "median",
+        "kind": "pixel_gain",
+        "gain_range": None,
+        "severity": "error",
+        "low": 1.0,
+        "high": None,
+    }
+    again = panelcal("type", "add", small)
+    assert (again.exit_code, "already so" in again.stderr) == (0, True)
+    small.write_text(bare + rule.replace("low = 1", "low = 2"))
     with nothing_written():
         refused = panelcal("type", "add", small)
-    assert refused.exit_code == 2
-    assert "has quality rules" in refused.stderr
+    assert refused.exit_code == 4
+    assert "epix10ka has 1 rule of quality in the store" in refused.stderr
 
 
 # --- modules and panels

@@ -154,6 +154,10 @@ def plant(code: Code, *statements: str, on: str | None = None) -> Plant:
 
 
 UPPER = "AB" * 32
+RULE = (
+    "INSERT INTO quality_rule (detector_type_id, check_name, gain_range, severity, low, high) "
+    "SELECT id, {} FROM detector_type"
+)
 FAR_US = 4_102_444_800_000_000
 
 PLANTED = [
@@ -218,6 +222,15 @@ PLANTED = [
         "SELECT max(id), 'pixel_gain', 'ADU/keV', 'gain', '%.4f' FROM detector_type",
         "UPDATE deployment SET kind_id = (SELECT max(id) FROM kind)",
     ),
+    plant(Code.RULE_WRONG, RULE.format("'colour', NULL, 'error', 0, 1")),
+    plant(Code.RULE_WRONG, RULE.format("'median', NULL, 'error', 1, 0")),
+    plant(Code.RULE_WRONG, RULE.format("'median', 3, 'error', 0, 1")),
+    plant(Code.RULE_WRONG, RULE.format("'median', NULL, 'severe', 0, 1"), on="sqlite"),
+    plant(Code.REFERENCE_BROKEN, "UPDATE quality_plane SET verdict_id = 999 WHERE verdict_id = 1"),
+    plant(Code.VALUE_TYPE, "UPDATE quality_plane SET sigma = 'wide'", on="sqlite"),
+    plant(Code.SEAL_BROKEN, "UPDATE quality_verdict SET accepted = 'it is fine'"),
+    plant(Code.SEAL_BROKEN, "DELETE FROM quality_plane WHERE gain_range = 1"),
+    plant(Code.TIME_IN_FUTURE, "UPDATE quality_verdict SET recorded_at_us = 9000000000000000"),
     plant(Code.PANEL_WRONG, "UPDATE panel SET serial = 'beef'"),
     plant(Code.PANEL_WRONG, "UPDATE panel SET name = 'nonsense'"),
     plant(Code.PANEL_WRONG, "UPDATE panel SET name = name || 'L'"),

@@ -15,11 +15,14 @@ from sqlalchemy.exc import DBAPIError
 
 from builders import GainsTree, fingerprint, rows
 from conftest import RunsProgram
+from panelcal.domain.quality_names import CHECKS
 from panelcal.errors import InvalidInputError, PanelcalError, SchemaError
 from panelcal.storage import migrate
 from panelcal.storage.database import SCHEMA_REVISION, Database
+from panelcal.storage.quality import rules as read_rules
 from panelcal.storage.store import open_database, open_store
 from panelcal.storage.tables import Base
+from panelcal.storage.types import detector_types
 from servers import administer
 
 
@@ -258,6 +261,9 @@ PANEL_ID = "171113-154920171025-3d00fb"
 SEALED = ("store", "constant_set", "assignment", "run", "tag", "deployment")
 """Tables whose last column is a seal, since 0005."""
 
+JUDGED = ("quality_verdict", "quality_finding", "quality_plane")
+"""Tables of the record since 0006; imports judge nothing."""
+
 DEFINITIONS = {
     "sqlite": "SELECT type, name, tbl_name, sql FROM sqlite_master",
     "postgresql": (
@@ -291,22 +297,31 @@ def imported(panelcal: RunsProgram, page_tree: GainsTree, store_dir: Path) -> Pa
     return store_dir
 
 
+def without_rules(store: Path) -> dict[str, list[str]]:
+    """Return the rows of a store by table; its rules, which are a setting, left out."""
+    held = fingerprint(store)[0]
+    del held["quality_rule"]
+    return held
+
+
 def test_down_to_0002_and_up_again_every_row_and_answer_is_as_before(
     panelcal: RunsProgram, imported: Path
 ) -> None:
     question = ("resolve", "exp=xcsls3716:run=631", "--json")
     use = "SELECT segment, panel, module, begin_at FROM run_use"
-    before = fingerprint(imported)[0], panelcal(*question).stdout, rows(imported, use)
+    before = without_rules(imported), panelcal(*question).stdout, rows(imported, use)
     assert before[2]
     assert panelcal("db", "downgrade", "0002", "--yes").exit_code == 0
     below = fingerprint(imported)[0]
     assert rows(imported, use) == before[2]
     assert panelcal("db", "upgrade").exit_code == 0
-    assert (fingerprint(imported)[0], panelcal(*question).stdout, rows(imported, use)) == before
+    assert (without_rules(imported), panelcal(*question).stdout, rows(imported, use)) == before
     for held in (below, before[0]):
         del held["alembic_version"]
     # Kept since 0004, from what the ledger says.
     del before[0]["latest_start"]
+    for table in JUDGED:
+        assert before[0].pop(table) == []
     for table in SEALED:
         before[0][table] = [re.sub(r", '[0-9a-f]{64}'\)\Z", ")", row) for row in before[0][table]]
     assert below == before[0]
@@ -452,3 +467,52 @@ def test_triggers_are_enabled_after_the_upgrade_as_they_were(database: Database)
     migrate.upgrade(database)
     with database.reading() as connection:
         assert connection.execute(asked).all() == before
+
+
+# --- revision 0006: quality ----------------------------------------------------------------
+
+
+def test_every_rule_of_jungfrau_can_find_something(database: Database) -> None:
+    migrate.downgrade(database, "0005")
+    migrate.upgrade(database)
+    with database.reading() as connection:
+        detector_type = detector_types(connection).named("jungfrau")
+        found = read_rules(connection, detector_type.id)
+    kinds = {kind.name for kind in detector_type.kinds}
+    assert {rule.check for rule in found} == set(CHECKS)
+    for rule in found:
+        assert rule.kind in {None, *kinds}
+        assert rule.gain_range in {None, *range(detector_type.gain_ranges)}
+        assert rule.low is None or rule.high is None or rule.low < rule.high
+    bounded = [(rule.check, rule.kind, rule.gain_range, rule.severity) for rule in found]
+    assert len(bounded) == len(set(bounded))
+
+
+@on_postgresql
+def test_whoever_may_add_deliveries_may_add_verdicts_after_the_upgrade(
+    database: Database, server: URL
+) -> None:
+    role = f"t_{uuid4().hex[:8]}"
+    asked = text(
+        "SELECT has_table_privilege(:role, 'quality_verdict', 'INSERT'), "
+        "has_table_privilege(:role, 'quality_plane', 'INSERT'), "
+        "has_table_privilege(:role, 'quality_finding', 'UPDATE'), "
+        "has_table_privilege(:role, 'quality_rule', 'SELECT'), "
+        "has_table_privilege(:role, 'quality_rule', 'INSERT'), "
+        "has_sequence_privilege(:role, 'quality_verdict_id_seq', 'USAGE')"
+    )
+    migrate.downgrade(database, "0005")
+    administer(server, f"CREATE ROLE {role}")
+    try:
+        with database.writing() as connection:
+            connection.execute(text(f"GRANT SELECT, INSERT ON constant_set TO {role}"))
+            connection.execute(text(f"GRANT SELECT ON kind TO {role}"))
+            connection.execute(text(f"GRANT USAGE ON SEQUENCE constant_set_id_seq TO {role}"))
+        migrate.upgrade(database)
+        with database.reading() as connection:
+            found = connection.execute(asked, {"role": role}).one()
+        assert found == (True, True, False, True, False, True)
+    finally:
+        with database.writing() as connection:
+            connection.exec_driver_sql(f"DROP OWNED BY {role}")
+        administer(server, f"DROP ROLE {role}")

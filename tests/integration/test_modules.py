@@ -202,12 +202,14 @@ def test_document_of_a_revision_has_a_stable_shape(panelcal: RunsProgram, delive
         "recorded_at",
         "recorded_by",
         "revision",
+        "verdict",
     ]
     assert (added["module"], added["revision"]) == ("M044", 1)
     assert added["delivered_from"] == str(delivery.resolve())
     assert added["recorded_by"] == "tester"
     assert added["recorded_at"].endswith("Z")
     assert json.loads(panelcal("module", "show", "M044", "--json").stdout) == [added]
+    del added["verdict"]
     assert json.loads(panelcal("module", "list", "--json").stdout) == [added]
 
 
@@ -220,7 +222,8 @@ def test_list_shows_every_revision_and_show_those_of_one_module(
     listed = panelcal("module", "list").stdout.splitlines()
     assert [line.split()[0] for line in listed] == ["set", "M044@1", "M044@2", "M068@1"]
     shown = panelcal("module", "show", "M044").stdout.splitlines()
-    assert [line.split()[0] for line in shown] == ["set", "M044@1", "M044@2"]
+    sets, verdicts = ["M044@1", "M044@2"], ["M044@1:", "M044@2:"]
+    assert [line.split()[0] for line in shown] == ["set", *sets, *verdicts]
 
 
 def test_revisions_count_on_beyond_9_in_order(panelcal: RunsProgram, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def record(histories: dict[str, list[int]], begun: datetime) -> Records:
         if rows:
             panels[panel] = rows
     types = DetectorTypes((JUNGFRAU,))
-    return Records(types, {}, panels, dict.fromkeys(PANELS, "jungfrau"), {}, {})
+    return Records(types, {}, panels, dict.fromkeys(PANELS, "jungfrau"), {}, {}, {}, {})
 
 
 def said(record: Records) -> dict[str, list[int | None]]:

@@ -12,6 +12,7 @@ EXIT_CODES = {
     errors.NotFoundError: 3,
     errors.NoValidConstantsError: 3,
     errors.ConflictError: 4,
+    errors.FindingsError: 4,
     errors.IntegrityError: 5,
     errors.SchemaError: 6,
 }
@@ -41,6 +42,11 @@ def test_errors_survive_pickling(error: type[errors.PanelcalError]) -> None:
     made = error("what was found", "what to do")
     copy = pickle.loads(pickle.dumps(made))
     assert (type(copy), str(copy), copy.hint) == (error, "what was found", "what to do")
+
+
+def test_findings_survive_pickling() -> None:
+    made = errors.FindingsError("bad", None, [("median", 41.5)])
+    assert pickle.loads(pickle.dumps(made)).findings == (("median", 41.5),)
 
 
 def test_missing_panels_survive_pickling() -> None:

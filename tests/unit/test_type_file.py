@@ -10,13 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panelcal.domain.detector_types import DetectorTypes
+from panelcal.domain.findings import Severity
 from panelcal.domain.kinds import DetectorType, Kind
-from panelcal.domain.type_file import DescribedRule, parse_type_file, require_sound_type
+from panelcal.domain.quality import Rule
+from panelcal.domain.type_file import parse_type_file, require_sound_type
 from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
 from panelcal.services.detector_types import new_types
 
 EXAMPLE = (Path(__file__).parents[2] / "docs/examples/epix10ka.toml").read_text(encoding="utf-8")
-RULE = '[[rule]]\ncheck = "finite"\nseverity = "error"\n'
+RULE = '[[rule]]\ncheck = "finite_fraction"\nlow = 1\nseverity = "error"\n'
 
 JUNGFRAU = DetectorType(1, "jungfrau", 3, 4, 8, "Jungfrau", "Jungfrau::CalibV1", ())
 EPIX = replace(JUNGFRAU, id=2, name="epix10ka", device="Epix10ka", calib_group="Epix10ka::CalibV1")
@@ -47,8 +49,8 @@ def test_rules_are_read_in_the_order_of_the_file_with_what_they_leave_open() -> 
         'severity = "warning"\nlow = -1\nhigh = 2.5\n'
     )
     assert parse_type_file(EXAMPLE + RULE + second).rules == (
-        DescribedRule("finite", None, None, "error", None, None),
-        DescribedRule("median", "pixel_gain", 6, "warning", -1.0, 2.5),
+        Rule("finite_fraction", None, None, Severity.ERROR, 1.0, None),
+        Rule("median", "pixel_gain", 6, Severity.WARNING, -1.0, 2.5),
     )
 
 
@@ -134,8 +136,9 @@ def test_a_rule_that_makes_no_sense_for_the_type_is_refused(rule: str, says: str
     ("old", "new", "says"),
     [
         ('"error"', '"fatal"', "'fatal' is no severity"),
-        ('"finite"', '"Not A Check"', "check 'Not A Check' is malformed"),
-        ('check = "finite"\n', "", "a [[rule]] lacks check"),
+        ('"finite_fraction"', '"finite fraction"', "there is no check 'finite fraction'"),
+        ("low = 1\n", "", "has neither low nor high"),
+        ('check = "finite_fraction"\n', "", "a [[rule]] lacks check"),
     ],
 )
 def test_a_rule_needs_a_check_and_a_severity(old: str, new: str, says: str) -> None:

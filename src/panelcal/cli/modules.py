@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from panelcal.cli import options
-from panelcal.cli.output import say, show_json, show_table
+from panelcal.cli.output import progress, say, show_json, show_table
 
 if TYPE_CHECKING:
     from panelcal.storage.modules import ConstantSet
+    from panelcal.storage.quality import RecordedVerdict
 
 group = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Deliver and list constant sets."
@@ -34,11 +35,23 @@ def add(
     reason: options.Reason = "delivered",
     cast: options.Cast = False,
     detector_type: options.DetectorType = None,
+    accept_findings: Annotated[
+        str | None,
+        typer.Option(
+            "--accept-findings",
+            metavar="R",
+            help="Record it although rules find errors: why; kept with the verdict.",
+        ),
+    ] = None,
     store: options.StoreDir = None,
     json: options.Json = False,
 ) -> None:
-    """Record a delivery as the module's next revision; no answer changes by it."""
-    from panelcal.services.modules import deliver
+    """Record a delivery as the module's next revision; no answer changes by it.
+
+    Its numbers are judged first. Errors stop it, unless they are accepted.
+    """
+    from panelcal.domain.text import as_line
+    from panelcal.services.modules import deliver, verdicts
 
     with options.open_named(ctx, store) as opened:
         constant_set, extra = deliver(
@@ -50,11 +63,15 @@ def add(
             reason=reason,
             cast=cast,
             detector_type=detector_type,
+            accept=accept_findings,
         )
+        verdict = verdicts(opened, [constant_set]).get((module, constant_set.revision))
     if extra:
         say(f"left out: {', '.join(ascii(name)[1:-1] for name in extra)}")
+    for finding in verdict.verdict.findings if verdict else ():
+        say(as_line(f"{finding.severity}: {finding.text}"))
     if json:
-        show_json(constant_set_document(constant_set))
+        show_json(constant_set_document(constant_set) | {"verdict": verdict_document(verdict)})
     else:
         typer.echo(f"{constant_set.module}@{constant_set.revision}")
 
@@ -76,12 +93,129 @@ def show(
     store: options.StoreDir = None,
     json: options.Json = False,
 ) -> None:
-    """Show the revisions of one module with their payloads."""
-    from panelcal.services.modules import list_constant_sets
+    """Show the revisions of one module with their payloads, and what was found of each."""
+    from panelcal.services.modules import list_constant_sets, verdicts
 
     with options.open_named(ctx, store) as opened:
         found = list_constant_sets(opened, module)
-    _show(found, as_json=json)
+        judged = verdicts(opened, found)
+    if json:
+        documents = [
+            constant_set_document(one)
+            | {"verdict": verdict_document(judged.get((one.module, one.revision)))}
+            for one in found
+        ]
+        show_json(documents)
+        return
+    _show(found, as_json=False)
+    for one in found:
+        _show_verdict(f"{one.module}@{one.revision}", judged.get((one.module, one.revision)))
+
+
+@group.command()
+def check(
+    ctx: typer.Context,
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODULE[@REV]|DIR",
+            help="A constant set, or a directory that is still to be delivered.",
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every revision of every module.")
+    ] = False,
+    module: Annotated[
+        str | None,
+        typer.Option(
+            "--for", metavar="MODULE", help="Judge the directory as this module's next revision."
+        ),
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Record the verdicts with the constant sets.")
+    ] = False,
+    cast: options.Cast = False,
+    detector_type: options.DetectorType = None,
+    store: options.StoreDir = None,
+    json: options.Json = False,
+) -> None:
+    """Judge numbers by the rules of now; nothing is recorded unless asked for.
+
+    Exits with 1 if there are errors that nobody accepted, with 0 if not.
+    """
+    from panelcal.domain.text import as_line
+    from panelcal.services import check_quality
+
+    if target is not None:
+        # As typed: ./M044 is a directory, M044 a module that the store may have.
+        options.parse_path(target)
+    with options.open_named(ctx, store) as opened, progress("judging") as advance:
+        report = check_quality.check(
+            opened,
+            target,
+            now=options.now(),
+            user=options.user(),
+            everything=everything,
+            module=module,
+            record=record,
+            cast=cast,
+            detector_type=detector_type,
+            progress=advance,
+        )
+    if report.unknown:
+        say(_left_out(len(report.unknown)))
+    if json:
+        show_json(report.document())
+    else:
+        rows = [
+            (finding.severity, judged.name, finding.check, finding.text)
+            for judged in report.judged
+            for finding in judged.verdict.findings
+        ]
+        if rows:
+            show_table(("severity", "set", "check", "finding"), rows)
+        for judged in report.judged:
+            if judged.verdict.accepted is not None:
+                typer.echo(as_line(f"{judged.name}: errors accepted: {judged.verdict.accepted}"))
+        typer.echo(report.summary)
+    raise typer.Exit(report.exit_code)
+
+
+def _left_out(count: int) -> str:
+    from panelcal.domain.text import count_of
+
+    return (
+        f"{count_of(count, 'module')} without recorded numbers left out of the comparison: "
+        f"panelcal module check --all --record"
+    )
+
+
+def _show_verdict(name: str, one: "RecordedVerdict | None") -> None:
+    from panelcal.domain.text import as_line
+
+    if one is None:
+        typer.echo(f"{name}: not judged")
+        return
+    accepted = "" if one.verdict.accepted is None else f"; accepted: {one.verdict.accepted}"
+    judged = f"judged {one.recorded_at:%Y-%m-%dT%H:%M:%SZ} by {one.recorded_by}"
+    typer.echo(as_line(f"{name}: {one.verdict.summary}, {judged}{accepted}"))
+    for finding in one.verdict.findings:
+        typer.echo(as_line(f"    {finding.severity}: {finding.text}"))
+
+
+def verdict_document(one: "RecordedVerdict | None") -> dict[str, Any] | None:
+    """Return a verdict as ``--json`` prints it; None where nobody judged."""
+    from panelcal.domain.moments import iso_utc
+
+    if one is None:
+        return None
+    return {
+        "recorded_at": iso_utc(one.recorded_at),
+        "recorded_by": one.recorded_by,
+        "rules_digest": one.verdict.rules_digest,
+        "accepted": one.verdict.accepted,
+        "findings": [finding.document() for finding in one.verdict.findings],
+    }
 
 
 def _show(found: "list[ConstantSet]", *, as_json: bool) -> None:

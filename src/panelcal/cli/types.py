@@ -88,7 +88,7 @@ def show(
     store: options.StoreDir = None,
     json: options.Json = False,
 ) -> None:
-    """Show one detector type with its kinds."""
+    """Show one detector type with its kinds, and the rules that judge its deliveries."""
     from panelcal.services.detector_types import show_type
 
     with options.open_named(ctx, store) as opened:
@@ -102,6 +102,21 @@ def show(
     show_table(
         ("kind", "unit", "delivered as", "text format"),
         ((one.name, one.unit, one.file_name(0), one.text_format) for one in of.kinds),
+    )
+    typer.echo()
+    show_table(
+        ("check", "kind", "range", "severity", "low", "high"),
+        (
+            (
+                rule.check,
+                rule.kind or "every",
+                "every" if rule.gain_range is None else rule.gain_range,
+                rule.severity,
+                "-" if rule.low is None else f"{rule.low:g}",
+                "-" if rule.high is None else f"{rule.high:g}",
+            )
+            for rule in use.rules
+        ),
     )
 
 
@@ -123,6 +138,17 @@ def type_document(use: "TypeUse") -> dict[str, Any]:
                 "text_format": kind.text_format,
             }
             for kind in of.kinds
+        ],
+        "rules": [
+            {
+                "check": rule.check,
+                "kind": rule.kind,
+                "gain_range": rule.gain_range,
+                "severity": rule.severity,
+                "low": rule.low,
+                "high": rule.high,
+            }
+            for rule in use.rules
         ],
         "modules": use.modules,
         "panels": use.panels,

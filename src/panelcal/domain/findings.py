@@ -50,6 +50,7 @@ class Code(StrEnum):
     DIGEST_MALFORMED = "digest-malformed"
     TYPE_WRONG = "type-wrong"
     TYPE_MIXED = "type-mixed"
+    RULE_WRONG = "rule-wrong"
     PANEL_WRONG = "panel-wrong"
     MODULE_WRONG = "module-wrong"
     RUN_WRONG = "run-wrong"

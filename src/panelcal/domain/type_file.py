@@ -7,8 +7,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from panelcal.domain.findings import Severity
 from panelcal.domain.ids import MAX_TYPE
 from panelcal.domain.kinds import DetectorType, Kind
+from panelcal.domain.quality import Rule
+from panelcal.domain.quality_names import CHECKS
 from panelcal.domain.runs import nearest_names
 from panelcal.domain.text import excerpt, one_line
 from panelcal.errors import InvalidInputError
@@ -19,8 +22,6 @@ MAX_VALUES = 2**28
 """Of a payload, which is read and written whole: 1 GiB of float32."""
 MAX_KINDS = 32
 MAX_UNIT = 32
-
-SEVERITIES = ("error", "warning")
 
 _SIZES = {
     "gain_ranges": MAX_GAIN_RANGES,
@@ -38,33 +39,6 @@ _DEVICE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z", re.ASCII)
 _GROUP = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,50}::CalibV[0-9]{1,3}\Z", re.ASCII)
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,63}\Z", re.ASCII)
 _STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}\Z", re.ASCII)
-_CHECK = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class DescribedRule:
-    """A quality rule of a detector type, as its file has it.
-
-    Parameters
-    ----------
-    check : str
-        Name of the check.
-    kind : str or None
-        The kind it is about; None is every kind.
-    gain_range : int or None
-        The gain range it is about, from 0; None is every one.
-    severity : {'error', 'warning'}
-        Of what it finds.
-    low, high : float or None
-        Between which values all is well, in the unit of the check; None is no bound.
-    """
-
-    check: str
-    kind: str | None
-    gain_range: int | None
-    severity: str
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +49,12 @@ class DescribedType:
     ----------
     detector_type : DetectorType
         The type; it has row number 0, for it is in no database yet.
-    rules : tuple of DescribedRule
+    rules : tuple of Rule
         Its quality rules, in the order of the file.
     """
 
     detector_type: DetectorType
-    rules: tuple[DescribedRule, ...]
+    rules: tuple[Rule, ...]
 
 
 def parse_type_file(text: str) -> DescribedType:
@@ -112,8 +86,8 @@ def parse_type_file(text: str) -> DescribedType:
     require_sound_type(described)
     tables = _tables(document.get("rule", []), "rule")
     rules = tuple(_rule(table, described) for table in tables)
-    about = [(rule.check, rule.kind, rule.gain_range) for rule in rules]
-    _require_unique("rules of the same check, kind and gain range", about)
+    about = [(rule.check, rule.kind, rule.gain_range, str(rule.severity)) for rule in rules]
+    _require_unique("rules of the same check, kind, gain range and severity", about)
     return DescribedType(described, rules)
 
 
@@ -156,14 +130,18 @@ def _kind(table: Mapping[str, Any]) -> Kind:
     return Kind(*(_text(table[key], f"{key} of a kind") for key in _KIND_KEYS))
 
 
-def _rule(table: Mapping[str, Any], of: DetectorType) -> DescribedRule:
+def _rule(table: Mapping[str, Any], of: DetectorType) -> Rule:
     optional = ("kind", "gain_range", "low", "high")
     _require_keys(table, _RULE_KEYS, "a [[rule]]", optional=optional)
     check, severity = _text(table["check"], "check"), _text(table["severity"], "severity")
-    _require_form(check, "check", _CHECK, "lower-case letters, digits, dashes and underscores")
-    if severity not in SEVERITIES:
+    if check not in CHECKS:
+        near = nearest_names(check, CHECKS)
+        msg = f"there is no check {excerpt(check)}"
+        hint = f"did you mean {near[0]}?" if near else "docs/quality.md has every check"
+        raise InvalidInputError(msg, hint)
+    if severity not in set(Severity):
         msg = f"rule {check}: {excerpt(severity)} is no severity"
-        raise InvalidInputError(msg, f"one of {', '.join(SEVERITIES)}")
+        raise InvalidInputError(msg, f"one of {', '.join(Severity)}")
     kind = None if "kind" not in table else _text(table["kind"], "kind of a rule")
     known = [one.name for one in of.kinds]
     if kind is not None and kind not in known:
@@ -176,10 +154,13 @@ def _rule(table: Mapping[str, Any], of: DetectorType) -> DescribedRule:
             msg = f"rule {check}: gain_range is {gain_range}, they are 0 to {of.gain_ranges - 1}"
             raise InvalidInputError(msg)
     low, high = (_bound(table, key, check) for key in ("low", "high"))
+    if low is None and high is None:
+        msg = f"rule {check}: it has neither low nor high, and would find nothing"
+        raise InvalidInputError(msg)
     if low is not None and high is not None and low > high:
         msg = f"rule {check}: low is {low}, above high, {high}"
         raise InvalidInputError(msg)
-    return DescribedRule(check, kind, gain_range, severity, low, high)
+    return Rule(check, kind, gain_range, Severity(severity), low, high)
 
 
 def _bound(table: Mapping[str, Any], key: str, check: str) -> float | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from panelcal.domain.detector_types import DetectorTypes
 from panelcal.domain.ids import PanelId, SegmentId, parse_panel
 from panelcal.domain.moments import iso_utc
+from panelcal.domain.quality import Verdict
 from panelcal.domain.report import ImportReport, Progress
 from panelcal.domain.tags import Tag
 from panelcal.errors import ConflictError
@@ -23,6 +24,7 @@ from panelcal.storage.modules import (
     constant_sets,
 )
 from panelcal.storage.payload_batch import PayloadBatch
+from panelcal.storage.quality import RecordedVerdict, add_rules, add_verdict
 from panelcal.storage.recording import recording_time
 from panelcal.storage.runs import add_run
 from panelcal.storage.store import OpenStore, open_store
@@ -119,8 +121,9 @@ def _require_payloads(store: OpenStore, batch: PayloadBatch, digests: Iterable[s
 
 def _record(connection: "Connection", there: Records, plan: BundlePlan, user: str) -> None:
     """Record everything, one transaction time after the other."""
-    for one in plan.types:
-        add_detector_type(connection, one)
+    for new in plan.types:
+        held = add_detector_type(connection, new)
+        add_rules(connection, held, there.rules.get(new.name, ()))
     types = detector_types(connection)
     panels = _registered(connection, types, there, {row.panel for row in plan.assignments})
     sets, rows = _by_time(plan.sets), _by_time(plan.assignments)
@@ -139,6 +142,9 @@ def _record(connection: "Connection", there: Records, plan: BundlePlan, user: st
                 user=user,
             )
             numbers |= {(one.module, one.revision): one.id for one in added}
+            for one in added:
+                for verdict in there.verdicts.get((one.module, one.revision), ()):
+                    add_verdict(connection, one.id, _brought(verdict), now=at, user=user)
         add_assignments(
             connection,
             [
@@ -178,6 +184,14 @@ def _by_type(sets: Iterable[ConstantSet]) -> dict[str, list[ConstantSet]]:
     for one in sets:
         found[one.detector_type].append(one)
     return dict(found)
+
+
+def _brought(one: RecordedVerdict) -> Verdict:
+    """Return a verdict as it is recorded here: all of a set's come with the set."""
+    if one.verdict.accepted is None:
+        return one.verdict
+    first = f"(bundle: recorded {iso_utc(one.recorded_at)} by {one.recorded_by})"
+    return replace(one.verdict, accepted=f"{one.verdict.accepted} {first}")
 
 
 def _by_time(entries: Iterable[Any]) -> defaultdict[datetime, list[Any]]:

@@ -11,6 +11,7 @@ from panelcal.domain.continuation import Joined, join, window_of
 from panelcal.domain.detector_types import DetectorTypes
 from panelcal.domain.kinds import DetectorType
 from panelcal.domain.moments import iso_utc
+from panelcal.domain.quality import Rule
 from panelcal.domain.report import Line, Status
 from panelcal.domain.runs import Dataset, Run
 from panelcal.domain.tags import Tag
@@ -21,6 +22,7 @@ from panelcal.services.detector_types import new_types
 from panelcal.services.runs import difference, facts
 from panelcal.storage.ledger import history, panels
 from panelcal.storage.modules import ConstantSet, constant_sets
+from panelcal.storage.quality import RecordedVerdict, rules, verdicts_of
 from panelcal.storage.runs import run_records
 from panelcal.storage.tags import tags as stored_tags
 from panelcal.storage.types import detector_types
@@ -49,6 +51,10 @@ class Records:
         Rows by run and source.
     tags : mapping of str to Tag
         By name.
+    verdicts : mapping of (str, int) to sequence of RecordedVerdict
+        What was said of each constant set, by module and revision.
+    rules : mapping of str to sequence of Rule
+        Rules of quality by the name of their detector type.
     """
 
     types: DetectorTypes
@@ -57,6 +63,8 @@ class Records:
     of_panels: Mapping[str, str]
     runs: Mapping[tuple[Dataset, str], Sequence[Run]]
     tags: Mapping[str, Tag]
+    verdicts: Mapping[tuple[str, int], Sequence[RecordedVerdict]]
+    rules: Mapping[str, Sequence[Rule]]
 
 
 @dataclass
@@ -107,18 +115,26 @@ class BundlePlan:
 def read_records(source: "Readable") -> Records:
     """Read the whole record of a store, or of a bundle."""
     modules: dict[str, list[ConstantSet]] = defaultdict(list)
+    names = {}
     for one in constant_sets(source):
         modules[one.module].append(one)
+        names[one.id] = one.module, one.revision
+    verdicts: dict[tuple[str, int], list[RecordedVerdict]] = defaultdict(list)
+    for verdict in verdicts_of(source, names):
+        verdicts[names[verdict.constant_set_id]].append(verdict)
     runs: dict[tuple[Dataset, str], list[Run]] = defaultdict(list)
     for run in run_records(source):
         runs[run.dataset, run.source].append(run)
+    types = detector_types(source)
     return Records(
-        detector_types(source),
+        types,
         modules,
         history(source),
         {panel.name: panel.detector_type for panel in panels(source)},
         runs,
         {tag.name: tag for tag in stored_tags(source)},
+        verdicts,
+        {one.name: rules(source, one.id) for one in types},
     )
 
 

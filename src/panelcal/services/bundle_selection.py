@@ -15,6 +15,7 @@ from panelcal.services.runs import find_run
 from panelcal.storage.bundle_manifest import Selection
 from panelcal.storage.ledger import history, panels
 from panelcal.storage.modules import ConstantSet, constant_sets
+from panelcal.storage.quality import verdicts_of
 from panelcal.storage.reader import rows_of
 from panelcal.storage.runs import runs as stored_runs
 from panelcal.storage.tags import find_tag
@@ -41,6 +42,8 @@ class Selected:
         tags.
     digests : set of str
         Payloads.
+    verdicts : set of int
+        Row numbers of verdicts.
     runs : set of tuple
         Experiment, run number and source.
     """
@@ -53,6 +56,7 @@ class Selected:
     sets: set[int] = field(default_factory=set)
     tags: set[str] = field(default_factory=set)
     digests: set[str] = field(default_factory=set)
+    verdicts: set[int] = field(default_factory=set)
     runs: set[tuple[str, int, str]] = field(default_factory=set)
 
     def keeps(self, table: str, row: "Row") -> bool:
@@ -69,6 +73,7 @@ _RULES: dict[str, Callable[[Selected, "Row"], bool]] = {
     "store": lambda _, _row: True,
     "detector_type": lambda chosen, row: row["id"] in chosen.types,
     "kind": lambda chosen, row: row["detector_type_id"] in chosen.types,
+    "quality_rule": lambda chosen, row: row["detector_type_id"] in chosen.types,
     "module": lambda chosen, row: row["id"] in chosen.modules,
     "constant_set": lambda chosen, row: row["id"] in chosen.sets,
     "constant_set_payload": lambda chosen, row: row["constant_set_id"] in chosen.sets,
@@ -79,6 +84,9 @@ _RULES: dict[str, Callable[[Selected, "Row"], bool]] = {
         (row["experiment"], row["run"], row["source"]) in chosen.runs and chosen.was_known(row)
     ),
     "tag": lambda chosen, row: row["name"] in chosen.tags,
+    "quality_verdict": lambda chosen, row: row["id"] in chosen.verdicts,
+    "quality_finding": lambda chosen, row: row["verdict_id"] in chosen.verdicts,
+    "quality_plane": lambda chosen, row: row["verdict_id"] in chosen.verdicts,
 }
 
 
@@ -192,6 +200,11 @@ def _take_sets(source: "Readable", chosen: Selected, sets: Iterable[ConstantSet]
         chosen.sets.add(one.id)
         chosen.digests |= set(one.digests.values())
         names.add(one.module)
+    chosen.verdicts = {
+        one.id
+        for one in verdicts_of(source, chosen.sets)
+        if chosen.as_of_us is None or to_microseconds(one.recorded_at) <= chosen.as_of_us
+    }
     chosen.modules = {
         row_id for row_id, name in rows_of(source, "SELECT id, name FROM module") if name in names
     }

@@ -157,6 +157,8 @@ def _read_npy(path: Path, plane: "np.ndarray[Any, np.dtype[np.float32]]") -> "np
             found, in_columns, dtype = _npy_header(stream)
             if found != plane.shape:
                 msg = f"shape {_in_short(found)}, {plane.shape} expected"
+                if found == plane.shape[::-1]:
+                    msg += ": it is transposed, its rows are the columns"
                 raise InvalidInputError(msg)
             require_floating(dtype)
             if dtype == plane.dtype and not in_columns:

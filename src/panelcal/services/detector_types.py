@@ -1,16 +1,19 @@
 """Detector types: add one from a file, list and show them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from panelcal.domain.detector_types import DetectorTypes
 from panelcal.domain.kinds import DetectorType
-from panelcal.domain.text import printable
+from panelcal.domain.quality import Rule
+from panelcal.domain.text import count_of, printable
 from panelcal.domain.type_file import DescribedType, parse_type_file, require_sound_type
 from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
 from panelcal.exporters.printf import require_number_format
 from panelcal.storage.ledger import panels
 from panelcal.storage.modules import types_of_modules
+from panelcal.storage.quality import add_rules, rules
 from panelcal.storage.store import OpenStore
 from panelcal.storage.types import add_detector_type, detector_types
 
@@ -44,11 +47,14 @@ class TypeUse:
         The type.
     modules, panels : int
         How many are of it.
+    rules : tuple of Rule
+        What its deliveries are judged by.
     """
 
     detector_type: DetectorType
     modules: int
     panels: int
+    rules: tuple[Rule, ...]
 
 
 def add_type(store: OpenStore, path: Path) -> Added:
@@ -67,16 +73,15 @@ def add_type(store: OpenStore, path: Path) -> Added:
         group of the calib layout.
     """
     described = parse_type_file(_text_of(path))
-    if described.rules:
-        msg = f"{printable(path)} has quality rules, and this schema has no table for them"
-        raise InvalidInputError(msg, "leave out [[rule]]: a type cannot be added in part")
     with store.database.writing() as connection:
         types = detector_types(connection)
         new = new_types(types, DetectorTypes((described.detector_type,)))
         if new:
             held = add_detector_type(connection, described.detector_type)
+            add_rules(connection, held, described.rules)
         else:
             held = types.named(described.detector_type.name)
+            _require_same_rules(held.name, rules(connection, held.id), described.rules)
     return Added(DescribedType(held, described.rules), bool(new))
 
 
@@ -114,6 +119,16 @@ def new_types(here: DetectorTypes, there: DetectorTypes) -> list[DetectorType]:
             _require_apart(one, other)
         new.append(one)
     return new
+
+
+def _require_same_rules(name: str, here: Sequence[Rule], there: Sequence[Rule]) -> None:
+    if set(here) != set(there):
+        msg = (
+            f"{name} has {count_of(len(here), 'rule')} of quality in the store, "
+            f"{count_of(len(set(there) - set(here)), 'of the file is', 'of the file are')} "
+            f"not among them; nothing was written"
+        )
+        raise ConflictError(msg, f"panelcal type show {name} lists its rules; they do not change")
 
 
 def _require_apart(new: DetectorType, known: DetectorType) -> None:
@@ -157,7 +172,12 @@ def list_types(store: OpenStore) -> list[TypeUse]:
         modules = list(types_of_modules(connection).values())
         registered = [panel.detector_type for panel in panels(connection)]
         return [
-            TypeUse(one, modules.count(one.name), registered.count(one.name))
+            TypeUse(
+                one,
+                modules.count(one.name),
+                registered.count(one.name),
+                rules(connection, one.id),
+            )
             for one in detector_types(connection)
         ]
 

@@ -1,6 +1,6 @@
 """History: who said what about a panel, a module or a detector, and when."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from panelcal.services.sealed import SealedRows
 from panelcal.storage.deployments import deployments
 from panelcal.storage.ledger import history as ledger_rows
 from panelcal.storage.modules import ConstantSet, constant_sets, find_constant_set
+from panelcal.storage.quality import RecordedVerdict, verdicts_of
 from panelcal.storage.runs import run_records
 from panelcal.storage.seals import require_seals
 from panelcal.storage.store import OpenStore
@@ -170,7 +171,7 @@ class Event:
     recorded_by : str
         Who.
     what : str
-        ``deliver``, ``assign``, ``withdraw``, ``run``, ``deploy`` or ``tag``.
+        ``deliver``, ``judge``, ``assign``, ``withdraw``, ``run``, ``deploy`` or ``tag``.
     subject : str
         What it is about, in words.
     reason : str
@@ -194,6 +195,7 @@ def log(store: OpenStore) -> list[Event]:
     """
     with store.database.reading() as connection:
         require_seals(connection)
+        sets = constant_sets(connection)
         events = [
             Event(
                 one.recorded_at,
@@ -202,8 +204,9 @@ def log(store: OpenStore) -> list[Event]:
                 f"{one.module}@{one.revision}",
                 one.reason,
             )
-            for one in constant_sets(connection)
+            for one in sets
         ]
+        events += _judged(sets, verdicts_of(connection, {one.id for one in sets}))
         for rows in ledger_rows(connection).values():
             events += [_assigned(row, store.zone) for row in rows]
         events += [
@@ -225,6 +228,18 @@ def log(store: OpenStore) -> list[Event]:
             for tag in tags(connection)
         ]
     return sorted(events, key=lambda event: event.recorded_at)
+
+
+def _judged(sets: Sequence[ConstantSet], verdicts: Iterable[RecordedVerdict]) -> Iterator[Event]:
+    """Give the verdicts that say more than that a delivery was let pass."""
+    judged = {one.id: one for one in sets}
+    for one in verdicts:
+        about = judged[one.constant_set_id]
+        if one.verdict.accepted is not None or one.recorded_at != about.recorded_at:
+            subject = f"{about.module}@{about.revision}: {one.verdict.summary}"
+            accepted = one.verdict.accepted
+            reason = "" if accepted is None else f"accepted: {accepted}"
+            yield Event(one.recorded_at, one.recorded_by, "judge", subject, reason)
 
 
 def _assigned(row: Assignment, zone: ZoneInfo) -> Event:

@@ -42,15 +42,15 @@ class TypeChoice:
         others = ", ".join(name for name in self._types.names if name != self._new.name)
         return f"new modules are of {self._new.name} unless --detector-type says {others}"
 
-    def of_module(self, module: str) -> DetectorType:
-        """Return the type of a delivery for a module.
+    def of_module(self, module: str | None) -> DetectorType:
+        """Return the type of a delivery for a module; None is one that nobody names.
 
         Raises
         ------
         ConflictError
             The module is of another type than was asked for.
         """
-        return self._judged(f"module {module}", self._of_modules.get(module))
+        return self._judged(f"module {module}", self._of_modules.get(module or ""))
 
     def of_own_files(self, panel: str) -> DetectorType:
         """Return the type of files that a panel has for itself, in a module of its name.

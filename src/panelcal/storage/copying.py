@@ -22,7 +22,7 @@ ROWS_AT_ONCE = 5000
 KEPT_BY_TRIGGERS = {"latest_start"}
 """Tables that fill themselves, from what is inserted into others."""
 
-BROUGHT_BY_MIGRATIONS = {"detector_type", "kind"}
+BROUGHT_BY_MIGRATIONS = {"detector_type", "kind", "quality_rule"}
 """Tables that a new database has rows in: they are replaced."""
 
 

@@ -20,6 +20,7 @@ _RECORDED = {
     "assignment": "recorded_at_us",
     "run": "recorded_at_us",
     "deployment": "deployed_at_us",
+    "quality_verdict": "recorded_at_us",
 }
 """Tables of which nothing is recorded ahead of time, and their transaction times."""
 
@@ -27,6 +28,7 @@ _ORDERED = (
     ("assignment", "recorded_at_us", ""),
     ("run", "recorded_at_us", "PARTITION BY experiment, run, source"),
     ("deployment", "deployed_at_us", "PARTITION BY path"),
+    ("quality_verdict", "recorded_at_us", ""),
 )
 """Tables, their transaction times, and the rows among which these grow with the row number.
 

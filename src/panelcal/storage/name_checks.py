@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from panelcal.domain.deliveries import parse_module_name, parse_module_reference
-from panelcal.domain.findings import Code, Finding
+from panelcal.domain.findings import Code, Finding, Severity
 from panelcal.domain.ids import parse_detector_id, parse_panel
+from panelcal.domain.quality_names import CHECKS
 from panelcal.domain.runs import parse_experiment, parse_source
 from panelcal.domain.tags import parse_tag_name
 from panelcal.domain.text import excerpt
@@ -23,6 +24,13 @@ _Judged = TypeVar("_Judged")
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 _TOKEN = re.compile(r"[0-9a-f]{16}\Z", re.ASCII)
+
+_RULES = """
+SELECT rule.id, rule.check_name, rule.severity, rule.low, rule.high, rule.gain_range,
+detector_type.gain_ranges
+FROM quality_rule AS rule JOIN detector_type ON detector_type.id = rule.detector_type_id
+ORDER BY rule.id
+"""
 
 _PANELS = """
 SELECT panel.name, panel.module_version, panel.firmware, panel.serial, detector_type.name
@@ -48,6 +56,7 @@ def is_digest(text: str) -> bool:
 def name_findings(source: "Readable") -> Iterator[Finding]:
     """Find names that panelcal itself would refuse, and fields that do not agree with them."""
     yield from _types(source)
+    yield from _rules(source)
     yield from _panels(source)
     yield from _modules(source)
     yield from _runs(source)
@@ -76,6 +85,21 @@ def _types(source: "Readable") -> Iterator[Finding]:
         for value in sorted({value for value in values if values.count(value) > 1}):
             message = f"two types have it: there is no telling which one {excerpt(value)} means"
             yield Finding(Code.TYPE_WRONG, f"{what} {excerpt(value)}", message, RESTORE)
+
+
+def _rules(source: "Readable") -> Iterator[Finding]:
+    for row, check, severity, low, high, gain_range, gain_ranges in rows_of(source, _RULES):
+        told = []
+        if check not in CHECKS:
+            told.append(f"there is no check {excerpt(str(check))}")
+        if severity not in set(Severity):
+            told.append(f"there is no severity {excerpt(str(severity))}")
+        if gain_range is not None and not 0 <= gain_range < gain_ranges:
+            told.append(f"there is no gain range {gain_range}")
+        if low is not None and high is not None and low > high:
+            told.append(f"no number is between {low} and {high}")
+        for message in told:
+            yield Finding(Code.RULE_WRONG, f"quality_rule {row}", message, RESTORE)
 
 
 def _panels(source: "Readable") -> Iterator[Finding]:

@@ -20,6 +20,9 @@ ADDED_TO = (
     "deployment",
     "deployment_panel",
     "tag",
+    "quality_verdict",
+    "quality_finding",
+    "quality_plane",
 )
 """Tables that a curator adds rows to. Nobody changes or removes any."""
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Integer, Table
+from sqlalchemy import BigInteger, Column, Double, ForeignKeyConstraint, Integer, Table
 
 from panelcal.domain.findings import Code, Finding
 from panelcal.domain.moments import BEGINNING_US, to_microseconds
@@ -27,7 +27,7 @@ def value_type_findings(source: "Readable") -> Iterator[Finding]:
     """Find values of another type than their column's, which SQLite does not refuse."""
     for table in Base.metadata.sorted_tables:
         for column in table.columns:
-            wanted = "integer" if isinstance(column.type, Integer | BigInteger) else "text"
+            wanted = _type_wanted(column)
             allowed = f"'{wanted}', 'null'" if column.nullable else f"'{wanted}'"
             condition = f"typeof({column.name}) NOT IN ({allowed})"
             found = f"typeof({column.name})"
@@ -62,6 +62,13 @@ def time_range_findings(source: "Readable") -> Iterator[Finding]:
             for subject, value in _rows_where(source, table, condition, column.name):
                 message = f"its {column.name} is {value}, which is no time of the calendar"
                 yield Finding(Code.TIME_RANGE, subject, message, RESTORE)
+
+
+def _type_wanted(column: "Column[Any]") -> str:
+    """Return what SQLite calls the type of a column's values."""
+    if isinstance(column.type, Double):
+        return "real"
+    return "integer" if isinstance(column.type, Integer | BigInteger) else "text"
 
 
 def _times(table: Table) -> list["Column[int]"]:

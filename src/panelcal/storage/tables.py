@@ -11,6 +11,7 @@ from typing import Annotated
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Double,
     ForeignKey,
     Index,
     MetaData,
@@ -268,3 +269,66 @@ class TagRow(Base):
     recorded_by: Mapped[str] = mapped_column(String)
     reason: Mapped[str] = mapped_column(String)
     seal: Mapped[SEAL]
+
+
+class QualityRuleRow(Base):
+    """Bounds for the numbers of a check, as a detector type has them; a setting, as a kind is."""
+
+    __tablename__ = "quality_rule"
+    __table_args__ = (
+        CheckConstraint("severity IN ('error', 'warning')", name="severity_known"),
+        CheckConstraint("low IS NOT NULL OR high IS NOT NULL", name="bounded"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    detector_type_id: Mapped[int] = mapped_column(ForeignKey("detector_type.id"))
+    check_name: Mapped[str] = mapped_column(String(64))
+    kind_id: Mapped[int | None] = mapped_column(ForeignKey("kind.id"))
+    gain_range: Mapped[int | None]
+    severity: Mapped[str] = mapped_column(String(16))
+    low: Mapped[float | None] = mapped_column(Double)
+    high: Mapped[float | None] = mapped_column(Double)
+
+
+class QualityVerdictRow(Base):
+    """What the rules said of a constant set; the latest verdict of a set holds."""
+
+    __tablename__ = "quality_verdict"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    constant_set_id: Mapped[int] = mapped_column(ForeignKey("constant_set.id"), index=True)
+    rules_digest: Mapped[str] = mapped_column(String(64))
+    accepted: Mapped[str | None] = mapped_column(String)
+    recorded_at_us: Mapped[int] = mapped_column(BigInteger, index=True)
+    recorded_by: Mapped[str] = mapped_column(String)
+    seal: Mapped[SEAL]
+
+
+class QualityFindingRow(Base):
+    """A number out of bounds, as a verdict found it."""
+
+    __tablename__ = "quality_finding"
+    __table_args__ = (CheckConstraint("severity IN ('error', 'warning')", name="severity_known"),)
+
+    verdict_id: Mapped[int] = mapped_column(ForeignKey("quality_verdict.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    check_name: Mapped[str] = mapped_column(String(64))
+    severity: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[str] = mapped_column(String(64))
+    gain_range: Mapped[int]
+    value: Mapped[float] = mapped_column(Double)
+    low: Mapped[float | None] = mapped_column(Double)
+    high: Mapped[float | None] = mapped_column(Double)
+    text: Mapped[str] = mapped_column(String)
+
+
+class QualityPlaneRow(Base):
+    """Median and sigma of one kind and gain range, as a verdict found them."""
+
+    __tablename__ = "quality_plane"
+
+    verdict_id: Mapped[int] = mapped_column(ForeignKey("quality_verdict.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(64), primary_key=True)
+    gain_range: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    median: Mapped[float] = mapped_column(Double)
+    sigma: Mapped[float] = mapped_column(Double)
