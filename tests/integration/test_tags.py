@@ -467,7 +467,7 @@ Writes = Callable[[datetime], object]
 def writers(store: OpenStore, tmp_path: Path, deploys: Deploys) -> dict[str, Writes]:
     """Everything that records something."""
     files = write_delivery(tmp_path / "new", seed=7)
-    by = {"user": "tester", "reason": "test"}
+    by: Any = {"user": "tester", "reason": "test"}
     return {
         "deliver": lambda now: deliver(store, "M044", files, now=now, user="tester", reason="test"),
         "assign": lambda now: assign(store, PANEL, "M044", None, now=now, **by),

@@ -11,7 +11,7 @@ from panelcal.domain.moments import iso_utc, to_microseconds
 from panelcal.domain.text import excerpt
 from panelcal.domain.validity import Assignment, in_force
 from panelcal.errors import InvalidInputError
-from panelcal.services.assign import require_panel
+from panelcal.services.planning import require_panel
 from panelcal.storage.deployments import deployments
 from panelcal.storage.ledger import history as ledger_rows
 from panelcal.storage.modules import ConstantSet, constant_sets, find_constant_set

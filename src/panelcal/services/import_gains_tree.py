@@ -16,7 +16,8 @@ from panelcal.errors import InvalidInputError, NotFoundError
 from panelcal.services.delivery import read_delivery
 from panelcal.services.gains_tree import GainsTree, scan_gains_tree
 from panelcal.services.gains_tree_plan import Delivered, GainsTreePlan, plan_gains_tree
-from panelcal.storage.ledger import NewAssignment, add_assignments, register_panels
+from panelcal.storage.approvals import require_no_approval
+from panelcal.storage.ledger import PROPOSE, NewAssignment, add_assignments, register_panels
 from panelcal.storage.modules import NewConstantSet, add_constant_sets
 from panelcal.storage.payload_batch import PayloadBatch
 from panelcal.storage.recording import recording_time
@@ -89,6 +90,8 @@ def import_gains_tree(
             plan = plan_gains_tree(connection, store.zone, scanned, deliveries, refusals, supersede)
             report = ImportReport(tuple(plan.lines), dry_run=dry_run, skip_bad=skip_bad)
             if report.is_to_be_written:
+                if plan.new_assignments:
+                    require_no_approval(connection, PROPOSE)
                 at = recording_time(connection, now)
                 # Also where no row is new: a payload that was lost is back then.
                 batch.publish()

@@ -20,6 +20,10 @@ ADDED_TO = (
     "deployment",
     "deployment_panel",
     "tag",
+    "approval_mode",
+    "proposal",
+    "proposal_assignment",
+    "decision",
 )
 """Tables that a curator adds rows to. Nobody changes or removes any."""
 

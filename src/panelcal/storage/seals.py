@@ -15,6 +15,7 @@ from panelcal.domain.seal import (
     said,
     store_seal,
 )
+from panelcal.storage.approvals import broken_approvals
 from panelcal.storage.reader import rows_of
 from panelcal.storage.sealed_ledger import PAGE, broken_ledger
 
@@ -97,6 +98,7 @@ def broken_seals(source: "Readable") -> Iterator[BrokenSeal]:
         if found:
             yield found
     yield from broken_deployments(source)
+    yield from broken_approvals(source)
 
 
 _Page = Sequence[Sequence[Any]]
