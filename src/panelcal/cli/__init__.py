@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from panelcal.cli import (
+    approvals,
     bundles,
     checking,
     constants,
@@ -80,6 +81,7 @@ for commands in (
     imports,
     modules,
     ledger,
+    approvals,
     constants,
     runs,
     exports,

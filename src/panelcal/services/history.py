@@ -8,10 +8,12 @@ from zoneinfo import ZoneInfo
 from panelcal.domain.deliveries import parse_module_name
 from panelcal.domain.ids import DetectorId, parse_detector_id
 from panelcal.domain.moments import iso_utc, to_microseconds
+from panelcal.domain.proposals import Proposal
 from panelcal.domain.text import excerpt
 from panelcal.domain.validity import Assignment, in_force
 from panelcal.errors import InvalidInputError
 from panelcal.services.planning import require_panel
+from panelcal.storage.approvals import approval_modes, proposals
 from panelcal.storage.deployments import deployments
 from panelcal.storage.ledger import history as ledger_rows
 from panelcal.storage.modules import ConstantSet, constant_sets, find_constant_set
@@ -51,10 +53,13 @@ class History:
         A module's revisions; empty for panels.
     chapters : tuple of Chapter
         Rows of the ledger, in the order of recording.
+    proposals : tuple of Proposal
+        What was proposed about it, and what became of that.
     """
 
     deliveries: tuple[ConstantSet, ...]
     chapters: tuple[Chapter, ...]
+    proposals: tuple[Proposal, ...]
 
 
 def history_of(store: OpenStore, target: str) -> History:
@@ -71,6 +76,7 @@ def history_of(store: OpenStore, target: str) -> History:
     with store.database.reading() as connection:
         if detector is None:
             find_constant_set(connection, target, None)
+            names = []
             rows = ledger_rows(connection)
             delivered = tuple(constant_sets(connection, target))
         else:
@@ -78,6 +84,11 @@ def history_of(store: OpenStore, target: str) -> History:
             names = [require_panel(connection, panel).name for panel in detector.panels]
             rows = ledger_rows(connection, names)
             delivered = ()
+        proposed = [
+            one
+            for one in proposals(connection)
+            if any(row.panel in names or row.module == target for row in one.plan.rows)
+        ]
     chapters = [
         chapter
         for panel in sorted(rows)
@@ -85,7 +96,7 @@ def history_of(store: OpenStore, target: str) -> History:
         if detector is not None or chapter.assignment.module == target
     ]
     chapters.sort(key=lambda chapter: chapter.assignment.id)
-    return History(delivered, tuple(chapters))
+    return History(delivered, tuple(chapters), tuple(proposed))
 
 
 def _detector(target: str) -> DetectorId | None:
@@ -127,7 +138,8 @@ class Event:
     recorded_by : str
         Who.
     what : str
-        ``deliver``, ``assign``, ``withdraw``, ``run``, ``deploy`` or ``tag``.
+        ``deliver``, ``assign``, ``withdraw``, ``run``, ``deploy``, ``tag``, ``propose``,
+        ``approve``, ``reject`` or ``approval``.
     subject : str
         What it is about, in words.
     reason : str
@@ -144,7 +156,11 @@ class Event:
 def log(store: OpenStore) -> list[Event]:
     """Return every change of the store, in the order of recording."""
     with store.database.reading() as connection:
+        # A decision comes before what it let be recorded at the same time.
         events = [
+            event for proposal in proposals(connection) for event in _proposed(proposal, store.zone)
+        ]
+        events += [
             Event(
                 one.recorded_at,
                 one.recorded_by,
@@ -174,6 +190,16 @@ def log(store: OpenStore) -> list[Event]:
             )
             for tag in tags(connection)
         ]
+        events += [
+            Event(
+                one.recorded_at,
+                one.recorded_by,
+                "approval",
+                "required" if one.is_required else "not required",
+                one.reason,
+            )
+            for one in approval_modes(connection)
+        ]
     return sorted(events, key=lambda event: event.recorded_at)
 
 
@@ -188,3 +214,15 @@ def _assigned(row: Assignment, zone: ZoneInfo) -> Event:
         )
     subject = f"{row.panel} uses {row.uses} from {row.starts(zone)}"
     return Event(row.recorded_at, row.recorded_by, "assign", subject, row.reason)
+
+
+def _proposed(proposal: Proposal, zone: ZoneInfo) -> list[Event]:
+    subject = f"proposal {proposal.number}"
+    plan, decision = proposal.plan, proposal.decision
+    change = f"{subject}: {plan.verb}: {plan.in_words(zone)}"
+    events = [Event(proposal.recorded_at, proposal.recorded_by, "propose", change, plan.reason)]
+    if decision is not None:
+        what = "approve" if decision.verdict == "approved" else "reject"
+        told = (decision.recorded_at, decision.recorded_by, what, subject, decision.reason)
+        events.append(Event(*told))
+    return events
