@@ -25,6 +25,10 @@ CHANGED = {
     "deployment": ("token", "'other'"),
     "deployment_panel": ("panel", "'other'"),
     "tag": ("reason", "'other'"),
+    "approval_mode": ("required", "0"),
+    "proposal": ("verb", "'other'"),
+    "proposal_assignment": ("panel", "'other'"),
+    "decision": ("verdict", "'rejected'"),
 }
 """Every table whose rows are only added, and a change somebody might plant."""
 
@@ -36,6 +40,7 @@ WITHOUT_ID = {
     "constant_set_payload": ("kind_id", "77"),
     "deployment_panel": ("segment", "77"),
     "tag": ("name", "'other'"),
+    "proposal_assignment": ("position", "77"),
 }
 """Tables with a row number of SQLite's own, and a key that no row has."""
 
@@ -55,11 +60,15 @@ def filled(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
             ["run", "add", DATASET, "-s", SOURCE, "--begin", "20171205161400"],
             ["export", DATASET, "--calib-dir", place / "calib", "--deploy"],
             ["tag", "create", "first", "--reason", "first"],
+            ["propose", "withdraw", PANEL, "--from", "20200101000000", "--reason", "first"],
+            ["approve", "1", "--reason", "first"],
+            ["approval", "require", "--reason", "first"],
         ]
         commands[2] += ["--detector-id", PANEL]
         for command in commands:
             arguments = [str(part) for part in ("--store", directory, *command)]
-            done = CliRunner().invoke(app, arguments)
+            # Whoever approves is not who proposed.
+            done = CliRunner().invoke(app, arguments, env={"LOGNAME": str(command[0])})
             assert done.exit_code == 0, done.output
         yield directory
 

@@ -32,7 +32,8 @@ def filled(store: OpenStore, tmp_path: Path) -> OpenStore:
 
 def test_rows_that_panelcal_adds_are_all_sealed(filled: OpenStore) -> None:
     reader = filled.database.reader
-    for table in ("store", "constant_set", "assignment", "run", "tag", "deployment"):
+    recorded = ("store", "constant_set", "assignment", "run", "tag", "deployment")
+    for table in (*recorded, "approval_mode", "proposal", "decision"):
         seals = reader.rows(f"SELECT seal FROM {table}", {})
         assert seals
         assert all(len(seal) == 64 for (seal,) in seals)

@@ -33,7 +33,14 @@ approval = typer.Typer(
 )
 
 Number = Annotated[
-    int, typer.Argument(metavar="N", min=1, help="Number of the proposal: panelcal proposal list.")
+    int,
+    typer.Argument(
+        # What the column of any engine holds.
+        metavar="N",
+        min=1,
+        max=2**31 - 1,
+        help="Number of the proposal: panelcal proposal list.",
+    ),
 ]
 
 
