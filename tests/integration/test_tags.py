@@ -587,6 +587,7 @@ def test_no_two_records_share_a_transaction_time(
         """SELECT recorded_at_us FROM assignment UNION ALL
            SELECT recorded_at_us FROM constant_set UNION ALL
            SELECT recorded_at_us FROM run UNION ALL SELECT recorded_at_us FROM tag UNION ALL
+           SELECT recorded_at_us FROM proposal UNION ALL
            SELECT DISTINCT deployed_at_us FROM deployment""",
     )
     assert len(times) == len(set(times)) == 4 + len(WRITERS)
