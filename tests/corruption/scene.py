@@ -18,13 +18,8 @@ from panelcal.api import open_store as open_for_python
 from panelcal.config import read_settings
 from panelcal.domain.moments import parse_stamp
 from panelcal.exporters.text_array import Environment
-from panelcal.services.approval import (
-    approve,
-    propose,
-    reject,
-    require_approval,
-    switching_off,
-)
+from panelcal.services.approval import approve, propose, reject
+from panelcal.services.approval_mode import require_approval, switching_off
 from panelcal.services.assemble import save_arrays
 from panelcal.services.assign import assign, withdraw
 from panelcal.services.deploy import deploy

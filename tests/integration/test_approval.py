@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from builders import GainsTree, fingerprint, rows, write_delivery
+from builders import GainsTree, damage, fingerprint, rows, write_delivery
 from conftest import RunsProgram
 from panelcal.errors import ConflictError, IntegrityError
-from panelcal.services.approval import approve, propose, reject, require_approval, switching_off
+from panelcal.services.approval import approve, propose, reject
+from panelcal.services.approval_mode import require_approval, switching_off
 from panelcal.services.assign import assign
 from panelcal.services.fsck import fsck
 from panelcal.services.history import log
@@ -182,6 +183,16 @@ def test_a_proposal_is_refused_as_the_change_would_be(
         ):
             result = ann("propose", *arguments)
             assert (result.exit_code, result.stdout) == (code, ""), result.output
+
+
+@pytest.mark.sqlite_only
+def test_nothing_is_proposed_that_cannot_be_told_in_numbers(
+    ann: As, store_dir: Path, nothing_written: NothingWritten
+) -> None:
+    damage(store_dir, "M068", "pixel_gain")
+    with nothing_written():
+        refused = ann("propose", *ASSIGN)
+    assert (refused.exit_code, refused.stdout) == (5, "")
 
 
 @pytest.mark.sqlite_only

@@ -115,7 +115,7 @@ def propose_approval_off(
     json: options.Json = False,
 ) -> None:
     """Propose that one person is enough again."""
-    from panelcal.services.approval import switching_off
+    from panelcal.services.approval_mode import switching_off
 
     with options.open_named(ctx, store) as opened:
         _propose(opened, switching_off(reason), as_json=json)
@@ -251,7 +251,7 @@ def require(
     json: options.Json = False,
 ) -> None:
     """Ask for two people from now on, for every change of the ledger."""
-    from panelcal.services.approval import require_approval
+    from panelcal.services.approval_mode import require_approval
 
     with options.open_named(ctx, store) as opened:
         mode = require_approval(opened, now=options.now(), user=options.user(), reason=reason)
@@ -265,7 +265,7 @@ def require(
 @approval.command()
 def status(ctx: typer.Context, store: options.StoreDir = None, json: options.Json = False) -> None:
     """Show whether two people are asked for, and which proposals are open."""
-    from panelcal.services.approval import approval_status
+    from panelcal.services.approval_mode import approval_status
 
     with options.open_named(ctx, store) as opened:
         found = approval_status(opened)

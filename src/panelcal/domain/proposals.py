@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 from panelcal.domain.planned import Plan, Verb
 from panelcal.domain.seal import BrokenSeal
@@ -82,3 +82,16 @@ class Proposal:
     def state(self) -> str:
         """``open``, ``approved`` or ``rejected``."""
         return "open" if self.decision is None else self.decision.verdict
+
+    def as_recorded(self) -> Self:
+        """Return the proposal, if it and what became of it are as they were recorded.
+
+        Raises
+        ------
+        IntegrityError
+            A row was edited.
+        """
+        for row in (self, self.decision):
+            if row is not None and row.broken is not None:
+                raise row.broken.refusal()
+        return self

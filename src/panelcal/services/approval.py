@@ -1,4 +1,4 @@
-"""Two people: propose a change of the ledger, approve it, reject it; ask for that in a store.
+"""Two people: propose a change of the ledger, approve it, reject it.
 
 Nothing of a proposal holds before somebody else approves it. The approval writes the rows
 in its own unit of work: they are recorded then, by whoever approved.
@@ -10,37 +10,22 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from panelcal.domain.moments import iso_utc
-from panelcal.domain.planned import Plan
-from panelcal.domain.proposals import ApprovalMode, Decision, Proposal
+from panelcal.domain.proposals import Decision, Proposal
 from panelcal.domain.text import one_line
 from panelcal.domain.validity import Assignment
 from panelcal.errors import ConflictError, NotFoundError
-from panelcal.services.impact import Impact, compared, impact_of, require_confirmed
+from panelcal.services.approval_mode import require_on
+from panelcal.services.impact import (
+    Impact,
+    compared,
+    impact_of,
+    preview,
+    require_confirmed,
+)
 from panelcal.services.planning import Planner, record_plan, require_news
 from panelcal.storage import approvals as stored
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Whether a store asks for two people, and what waits for the second.
-
-    Parameters
-    ----------
-    mode : ApprovalMode or None
-        The last word on it; None if nobody ever asked for two.
-    waiting : tuple of Proposal
-        Open proposals, in the order of recording.
-    """
-
-    mode: ApprovalMode | None
-    waiting: tuple[Proposal, ...]
-
-    @property
-    def is_required(self) -> bool:
-        """A change of the ledger needs a second person."""
-        return self.mode is not None and self.mode.is_required
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,62 +63,6 @@ class Approved:
     rows: tuple[Assignment, ...]
 
 
-def require_approval(store: OpenStore, *, now: datetime, user: str, reason: str) -> ApprovalMode:
-    """Ask for two people from now on, for every change of the ledger.
-
-    Raises
-    ------
-    InvalidInputError
-        The reason is malformed.
-    ConflictError
-        It is so already.
-    """
-    reason = one_line(reason, "reason")
-    with store.database.writing() as connection:
-        stored.require_no_approval(connection, "panelcal approval status")
-        at = recording_time(connection, now)
-        stored.add_approval_mode(connection, is_required=True, now=at, user=user, reason=reason)
-    return ApprovalMode(is_required=True, recorded_at=at, recorded_by=user, reason=reason)
-
-
-def approval_status(store: OpenStore) -> Status:
-    """Return whether two people are asked for, and which proposals are open.
-
-    Raises
-    ------
-    IntegrityError
-        A row is not as it was recorded.
-    """
-    with store.database.reading() as connection:
-        mode = stored.approval_mode(connection)
-        found = stored.proposals(connection)
-    return Status(mode, tuple(_sound(one) for one in found if one.decision is None))
-
-
-def switching_off(reason: str) -> Planner:
-    """Return what plans that one person is enough again.
-
-    Raises
-    ------
-    InvalidInputError
-        The reason is malformed.
-    """
-    plan = Plan("approval-off", (), one_line(reason, "reason"))
-
-    def planner(connection: Connection, _: object) -> Plan:
-        _require_on(connection)
-        return plan
-
-    return planner
-
-
-def _require_on(connection: Connection) -> None:
-    mode = stored.approval_mode(connection)
-    if mode is None or not mode.is_required:
-        msg = "already so: approval is not required"
-        raise ConflictError(msg, "panelcal approval status")
-
-
 def propose(store: OpenStore, planner: Planner, *, now: datetime, user: str) -> Judged:
     """Record a proposal, and say what it would do.
 
@@ -143,7 +72,11 @@ def propose(store: OpenStore, planner: Planner, *, now: datetime, user: str) -> 
         What the change itself would be refused with.
     ConflictError
         The same is proposed already.
+    IntegrityError
+        A row or a payload that the account rests on is not as it was recorded.
     """
+    # Payloads are read for it: not while the store is locked, nor once it is recorded.
+    _, found = preview(store, planner)
     with store.database.writing() as connection:
         plan = planner(connection, store.zone)
         for other in stored.proposals(connection):
@@ -154,10 +87,9 @@ def propose(store: OpenStore, planner: Planner, *, now: datetime, user: str) -> 
                     f"{plan.in_words(store.zone)}"
                 )
                 raise ConflictError(msg, f"panelcal proposal show {other.number}")
-        found = impact_of(connection, store.zone, plan.rows)
         at = recording_time(connection, now)
         number = stored.add_proposal(connection, plan, now=at, user=user)
-    return Judged(Proposal(number, plan, at, user, None), compared(store, found))
+    return Judged(Proposal(number, plan, at, user, None), found)
 
 
 def list_proposals(store: OpenStore, *, decided: bool) -> list[Proposal]:
@@ -175,7 +107,7 @@ def list_proposals(store: OpenStore, *, decided: bool) -> list[Proposal]:
     """
     with store.database.reading() as connection:
         found = stored.proposals(connection)
-    return [_sound(one) for one in found if decided or one.decision is None]
+    return [one.as_recorded() for one in found if decided or one.decision is None]
 
 
 def show_proposal(store: OpenStore, number: int) -> Judged:
@@ -275,7 +207,7 @@ def _find(connection: Connection, number: int) -> Proposal:
     if not found:
         msg = f"there is no proposal {number}"
         raise NotFoundError(msg, "panelcal proposal list --all")
-    return _sound(found[0])
+    return found[0].as_recorded()
 
 
 def _open(connection: Connection, number: int) -> Proposal:
@@ -290,16 +222,8 @@ def _open(connection: Connection, number: int) -> Proposal:
     return proposal
 
 
-def _sound(proposal: Proposal) -> Proposal:
-    """Return a proposal that is as it was recorded."""
-    for row in (proposal, proposal.decision):
-        if row is not None and row.broken is not None:
-            raise row.broken.refusal()
-    return proposal
-
-
 def _require_sense(connection: Connection, store: OpenStore, proposal: Proposal) -> None:
     """Refuse what the ledger has outgrown since it was proposed."""
     if proposal.plan.verb == "approval-off":
-        _require_on(connection)
+        require_on(connection)
     require_news(connection, store.zone, proposal.plan)
