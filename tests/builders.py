@@ -1,6 +1,8 @@
 """Builders of what the tests feed in, and plain looks at what came out."""
 
 import hashlib
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,14 @@ def rows(store: Path, query: str) -> list[tuple[Any, ...]]:
     """Ask the database of a store a question in SQL, past panelcal's own."""
     with open_database(store) as database, database.reading() as connection:
         return [tuple(row) for row in connection.execute(text(query))]
+
+
+def confirmed(panelcal: Callable[..., Any], *change: str) -> tuple[str, ...]:
+    """Return a change that says how many deployed answers it alters, as its preview tells."""
+    shown = panelcal(*change, "--preview", "--json")
+    assert shown.exit_code == 0, shown.output
+    affects = json.loads(shown.stdout)["impact"]["affects"]
+    return (*change, "--confirm-affects", str(affects))
 
 
 def damage(store: Path, module: str, kind: str) -> None:

@@ -158,6 +158,15 @@ def _all() -> list[RowDamage]:
         whole,
         {"median": "median + 1", "sigma": "0", "gain_range": "7", "kind": "'x'", "verdict_id": "9"},
     )
+    found += _edits("approval_mode", "id = 1", whole, {"required": "0", **_WHO})
+    found += _edits("proposal", "id = 1", whole, {"verb": "'withdraw'", **_WHO})
+    found += _edits(
+        "proposal_assignment",
+        "proposal_id = 1",
+        whole,
+        {"panel": "'x'", "valid_from_us": "1", "constant_set_id": "4", "position": "1"},
+    )
+    found += _edits("decision", "proposal_id = 1", whole, {"verdict": "'approved'", **_WHO})
     found += _edits("panel", "id = 1", BOTH, {"module_version": "'1'", "firmware": "'2'"})
     found += _edits("panel", "id = 1", BOTH, {"serial": "'3'"})
     found += _edits("module", "id = 1", BOTH, {"name": "'M009'"})

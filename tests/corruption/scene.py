@@ -18,11 +18,14 @@ from panelcal.api import open_store as open_for_python
 from panelcal.config import read_settings
 from panelcal.domain.moments import parse_stamp
 from panelcal.exporters.text_array import Environment
+from panelcal.services.approval import approve, propose, reject
+from panelcal.services.approval_mode import require_approval, switching_off
 from panelcal.services.assemble import save_arrays
 from panelcal.services.assign import assign, withdraw
 from panelcal.services.deploy import deploy
 from panelcal.services.export import Writing, answer_for, export_files
 from panelcal.services.modules import deliver
+from panelcal.services.planning import assigning
 from panelcal.services.resolve import resolve
 from panelcal.services.runs import RunFields, add_run
 from panelcal.services.tags import create_tag
@@ -66,6 +69,12 @@ def fill(store: OpenStore, scratch: Path) -> None:
     uses(A, "M002@1", "20180301000000")  # 8
     answer = answer_for(store, DATASET, None)
     deploy(store, answer, scratch / "calib", writing=writing(clock()))
+    require_approval(store, now=clock(), **who)
+    planner = assigning(B, "M001@1", parse_stamp("20220101000000", store.zone).utc, "scene")
+    propose(store, planner, now=clock(), user="tester")  # 1
+    propose(store, switching_off("scene"), now=clock(), user="tester")  # 2
+    approve(store, 2, now=clock(), user="other", reason="scene")
+    reject(store, 1, now=clock(), **who)
     # A later deployment would copy the values from there, and read no payload.
     shutil.rmtree(scratch / "calib")
 

@@ -106,6 +106,11 @@ JOBS: dict[str, Job] = {
         _one("withdraw", OLD_B0, "--from", "20190101000000", *_BECAUSE),
         is_repeatable=False,
     ),
+    "propose": Job(
+        "filled",
+        _one("propose", "assign", NEW_FB, "M088", "--from", "20190101000000", *_BECAUSE),
+        is_repeatable=False,
+    ),
     "tag create": Job("filled", _one("tag", "create", "spring", *_BECAUSE), is_repeatable=False),
     "run add": Job(
         "filled",

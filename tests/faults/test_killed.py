@@ -16,7 +16,7 @@ from faults.trials import Trials, failures_of, kills_of, some_of
 KILLS, FAILURES = 2, 1
 ON_A_SERVER = 1, 1
 MUCH_LIKE_OTHERS = {
-    *("init in a directory", "withdraw", "run add", "curation", "export deploy new"),
+    *("init in a directory", "withdraw", "propose", "run add", "curation", "export deploy new"),
     *("bundle create in a directory", "bundle create over another"),
 }
 WHERE_A_SERVER_MATTERS = {

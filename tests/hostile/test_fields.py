@@ -36,6 +36,36 @@ TEXT_FIELDS: dict[str, Request] = {
     "assign --reason": lambda it: ("assign", PANEL, "M044", *FROM, "--reason", it),
     "withdraw PANEL": lambda it: ("withdraw", *REASON, *FROM, "--", it),
     "withdraw --reason": lambda it: ("withdraw", PANEL, "--from", "20210101000000", "--reason", it),
+    "assign --confirm": lambda it: (
+        "assign",
+        PANEL,
+        "M044",
+        *REASON,
+        *FROM,
+        "--confirm-affects",
+        it,
+    ),
+    "assign --preview": lambda it: ("assign", *REASON, *FROM, "--preview", "--", it, "M044"),
+    "propose assign PANEL": lambda it: ("propose", "assign", *REASON, *FROM, "--", it, "M044"),
+    "propose assign MODULE": lambda it: ("propose", "assign", *REASON, *FROM, "--", PANEL, it),
+    "propose assign --reason": lambda it: (
+        "propose",
+        "assign",
+        PANEL,
+        "M044",
+        *FROM,
+        "--reason",
+        it,
+    ),
+    "propose withdraw --from": lambda it: ("propose", "withdraw", PANEL, *REASON, "--from", it),
+    "propose adopt": lambda it: ("propose", "adopt", "--from-serial", "--", it),
+    "propose approval-off": lambda it: ("propose", "approval-off", "--reason", it),
+    "approve N": lambda it: ("approve", *REASON, "--", it),
+    "approve --reason": lambda it: ("approve", "1", "--reason", it),
+    "reject N": lambda it: ("reject", *REASON, "--", it),
+    "reject --reason": lambda it: ("reject", "1", "--reason", it),
+    "proposal show": lambda it: ("proposal", "show", "--", it),
+    "approval require --reason": lambda it: ("approval", "require", "--reason", it),
     "resolve DETECTOR": lambda it: ("resolve", "--", it),
     "resolve segment": lambda it: ("resolve", "--", f"jungfrau_{it}"),
     "resolve experiment": lambda it: ("resolve", "--", f"exp={it}:run=1"),
@@ -186,7 +216,13 @@ LEGACY_FIELDS: dict[str, Request] = {
     "--group": lambda it: (*CONSTANTS, "--group", it),
 }
 
-STORED = ("assign --reason", "module show", "run add --note", "resolve -s")
+STORED = (
+    "assign --reason",
+    "propose assign --reason",
+    "module show",
+    "run add --note",
+    "resolve -s",
+)
 """Fields whose texts reach the database, which on PostgreSQL takes no NUL."""
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def template(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             for seed, module in enumerate(("M044", "M068", "M068")):
                 files = write_delivery(directory.parent / f"{module}-{seed}", seed)
                 deliver(store, module, files, now=NOW, user="tester", reason="delivered")
-            by = {"user": "ann", "reason": "test"}
+            by: Any = {"user": "ann", "reason": "test"}
             assign(store, OLD, "M044", START, now=NOW, **by)
             assign(store, OLD, "M068@1", START, now=NOW, **by)
             withdraw(store, OLD, LATER, now=NOW, **by)

@@ -28,6 +28,10 @@ CHANGED = {
     "quality_verdict": ("accepted", "'other'"),
     "quality_finding": ("value", "0.5"),
     "quality_plane": ("median", "0.5"),
+    "approval_mode": ("required", "0"),
+    "proposal": ("verb", "'other'"),
+    "proposal_assignment": ("panel", "'other'"),
+    "decision": ("verdict", "'rejected'"),
 }
 """Every table whose rows are only added, and a change somebody might plant."""
 
@@ -41,6 +45,7 @@ WITHOUT_ID = {
     "tag": ("name", "'other'"),
     "quality_finding": ("number", "77"),
     "quality_plane": ("gain_range", "77"),
+    "proposal_assignment": ("position", "77"),
 }
 """Tables with a row number of SQLite's own, and a key that no row has."""
 
@@ -67,11 +72,15 @@ def filled(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
             ["run", "add", DATASET, "-s", SOURCE, "--begin", "20171205161400"],
             ["export", DATASET, "--calib-dir", place / "calib", "--deploy"],
             ["tag", "create", "first", "--reason", "first"],
+            ["propose", "withdraw", PANEL, "--from", "20200101000000", "--reason", "first"],
+            ["approve", "1", "--reason", "first"],
+            ["approval", "require", "--reason", "first"],
         ]
         commands[2] += ["--detector-id", PANEL]
         for command in commands:
             arguments = [str(part) for part in ("--store", directory, *command)]
-            done = CliRunner().invoke(app, arguments)
+            # Whoever approves is not who proposed.
+            done = CliRunner().invoke(app, arguments, env={"LOGNAME": str(command[0])})
             assert done.exit_code == 0, done.output
         yield directory
 
@@ -201,9 +210,11 @@ def test_an_assignment_recorded_in_the_future_is_refused(filled: Path) -> None:
 
 
 def test_rows_of_one_unit_of_work_have_one_transaction_time(filled: Path, tmp_path: Path) -> None:
+    times = "SELECT DISTINCT recorded_at_us FROM assignment ORDER BY 1"
     with copied_store(filled, tmp_path / "own") as store:
+        before = rows(store, times)
         plant(store, assignment("recorded_at_us", start=1_000_000))
-        assert len(rows(store, "SELECT DISTINCT recorded_at_us FROM assignment")) == 1
+        assert rows(store, times) == before
 
 
 def test_a_clock_that_is_a_few_minutes_ahead_is_let_pass(filled: Path, tmp_path: Path) -> None:

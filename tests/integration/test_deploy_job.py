@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from builders import Clock, GainsTree, damage, delivered, fingerprint, rows
+from builders import Clock, GainsTree, confirmed, damage, delivered, fingerprint, rows
 from conftest import RunsProgram
 from legacy_oracle import find_calib_file, load_txt, parse_history
 from panelcal.domain.served import JobReport, RunStatus
@@ -77,11 +77,12 @@ class Job:
     def assign(self, panel: str, module: str, start: str) -> None:
         """Let a panel use another module from a time on."""
         arguments = ("assign", panel, module, "--from", start, "--reason", "test")
-        assert self.panelcal(*arguments).exit_code == 0
+        assert self.panelcal(*confirmed(self.panelcal, *arguments)).exit_code == 0
 
     def withdraw(self, panel: str, start: str) -> None:
         """Leave a panel without constants from a time on."""
-        assert self.panelcal("withdraw", panel, "--from", start, "--reason", "t").exit_code == 0
+        arguments = ("withdraw", panel, "--from", start, "--reason", "t")
+        assert self.panelcal(*confirmed(self.panelcal, *arguments)).exit_code == 0
 
     def calib(self, experiment: str = EXPERIMENT) -> Path:
         """Return the calib directory of an experiment."""

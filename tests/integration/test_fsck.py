@@ -55,10 +55,17 @@ def template(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             ["run", "add", DATASET, "-s", SOURCE, "--begin", "20171205161400"],
             ["export", DATASET, "--calib-dir", place / "calib", "--deploy"],
             ["tag", "create", "first", "--reason", "first"],
+            ["approval", "require", "--reason", "first"],
+            ["propose", "withdraw", PANEL, "--from", "20200101000000", "--reason", "first"],
+            ["approve", "1", "--reason", "second"],
+            ["propose", "approval-off", "--reason", "first"],
+            ["approve", "2", "--reason", "second"],
+            ["propose", "withdraw", PANEL, "--from", "20220101000000", "--reason", "first"],
         ]
         commands[4] += ["--detector-id", PANEL]
         for command in commands:
-            done = run(directory, *command)
+            # Whoever approves is not who proposed.
+            done = run(directory, *command, user=str(command[0]))
             assert done.exit_code == 0, done.output
         yield directory
 
@@ -69,9 +76,9 @@ def store_dir(tmp_path: Path, template: Path) -> Iterator[Path]:
         yield directory
 
 
-def run(directory: Path, *arguments: str | Path) -> Any:
+def run(directory: Path, *arguments: str | Path, user: str = "tester") -> Any:
     words = [str(word) for word in ("--store", directory, *arguments)]
-    return CliRunner().invoke(app, words)
+    return CliRunner().invoke(app, words, env={"LOGNAME": user})
 
 
 def looked_at(directory: Path, *, verify_data: bool = False) -> FsckReport:
@@ -281,6 +288,28 @@ PLANTED = [
         "DROP TRIGGER panel_refuses_change ON panel",
         on="postgresql",
     ),
+    plant(Code.PROPOSAL_WRONG, "UPDATE proposal SET verb = 'other' WHERE id = 1"),
+    plant(Code.PROPOSAL_WRONG, "UPDATE proposal SET verb = 'assign' WHERE id = 2"),
+    plant(Code.PROPOSAL_WRONG, "DELETE FROM proposal_assignment WHERE proposal_id = 3"),
+    plant(Code.PROPOSAL_WRONG, "UPDATE proposal_assignment SET position = 4 WHERE proposal_id = 3"),
+    plant(Code.DECISION_WRONG, "UPDATE decision SET verdict = 'other' WHERE proposal_id = 1"),
+    plant(Code.DECISION_WRONG, "UPDATE decision SET recorded_by = 'propose' WHERE proposal_id = 1"),
+    plant(Code.DECISION_WRONG, "UPDATE decision SET recorded_at_us = 0 WHERE proposal_id = 2"),
+    plant(Code.DECISION_WRONG, "DELETE FROM assignment WHERE id = 3"),
+    plant(
+        Code.DECISION_WRONG,
+        "UPDATE assignment SET valid_from_us = valid_from_us + 1000000 WHERE id = 3",
+    ),
+    plant(Code.APPROVAL_MISSING, "UPDATE decision SET verdict = 'rejected' WHERE proposal_id = 1"),
+    plant(Code.APPROVAL_MISSING, "UPDATE decision SET verdict = 'rejected' WHERE proposal_id = 2"),
+    plant(
+        Code.APPROVAL_MISSING,
+        "INSERT INTO assignment (id, panel_id, valid_from_us, constant_set_id, recorded_at_us, "
+        "recorded_by, reason) SELECT 50, panel_id, 0, 1, recorded_at_us, recorded_by, reason "
+        "FROM assignment WHERE id = 3",
+    ),
+    plant(Code.TIME_IN_FUTURE, "UPDATE decision SET recorded_at_us = 9000000000000000"),
+    plant(Code.REFERENCE_BROKEN, "DELETE FROM proposal WHERE id = 2"),
     plant(Code.SCHEMA_OBJECT_DIFFERS, "ALTER TABLE panel ADD COLUMN colour TEXT"),
     plant(
         Code.SCHEMA_OBJECT_DIFFERS,

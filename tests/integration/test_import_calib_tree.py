@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 import panelcal as api
-from builders import GainsTree, delivered, fingerprint, rows, shrink
+from builders import GainsTree, confirmed, delivered, fingerprint, rows, shrink
 from conftest import RunsProgram
 from legacy_oracle import find_calib_file, load_txt
 from panelcal.errors import NoValidConstantsError
@@ -631,7 +631,8 @@ def test_a_withdrawal_is_an_answer_that_a_file_may_contradict(
     calib.deploy("1-end.data", 1)
     calib.run(1, "20171201000000", FB)
     calib.bring_in()
-    withdrawn = panelcal("withdraw", FB, "--from", "20171202000000", "--reason", "broken")
+    gap = ("withdraw", FB, "--from", "20171202000000", "--reason", "broken")
+    withdrawn = panelcal(*confirmed(panelcal, *gap))
     assert withdrawn.exit_code == 0
     calib.deploy("2-end.data", 2)
     calib.run(2, "20171203000000", FB)
@@ -1129,7 +1130,7 @@ def test_the_same_values_in_full_and_rounded_are_one_constant_set(
     exported: Exported, fresh_store: Path, store_dir: Path
 ) -> None:
     with_m044 = ("assign", FB, "M088", "--from", "20180306120000", "--reason", "test")
-    assert exported.panelcal(*with_m044).exit_code == 0
+    assert exported.panelcal(*confirmed(exported.panelcal, *with_m044)).exit_code == 0
     exported.deploy("full", "xcsls3716")
     exported.deploy("legacy", "mfx11116")
     report = exported.bring_in(fresh_store)
@@ -1332,7 +1333,7 @@ def test_files_exported_before_and_after_a_correction_are_refused(
 ) -> None:
     exported.deploy("full", "mfx11116")
     corrected = ("assign", FB, "M088", "--from", "20180306000000", "--reason", "corrected")
-    assert exported.panelcal(*corrected).exit_code == 0
+    assert exported.panelcal(*confirmed(exported.panelcal, *corrected)).exit_code == 0
     report = exported.bring_in(exported.store, exit_code=4)
     assert "the ledger says M088@1" in lines_of(report, "pixel_gain/689")[0]["reason"]
     other = exported.calib.root / "MFX" / "mfxls0816" / "calib"

@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from builders import GainsTree, damage, delivered, rows
+from builders import GainsTree, confirmed, damage, delivered, rows
 from conftest import RunsProgram
 from legacy_oracle import find_calib_file, load_txt, parse_history
 from panelcal.cli.legacy import constants_program, id_program
@@ -123,7 +123,7 @@ def read(path: Path) -> bytes:
 def reassign(panelcal: RunsProgram, start: str) -> None:
     """Let the first panel use M044 from a time on."""
     arguments = ("assign", PANELS[0], "M044", "--from", start, "--reason", "test")
-    assert panelcal(*arguments).exit_code == 0
+    assert panelcal(*confirmed(panelcal, *arguments)).exit_code == 0
 
 
 # jungfrau_id

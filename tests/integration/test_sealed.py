@@ -32,7 +32,8 @@ def filled(store: OpenStore, tmp_path: Path) -> OpenStore:
 
 def test_rows_that_panelcal_adds_are_all_sealed(filled: OpenStore) -> None:
     reader = filled.database.reader
-    for table in ("store", "constant_set", "assignment", "run", "tag", "deployment"):
+    recorded = ("store", "constant_set", "assignment", "run", "tag", "deployment")
+    for table in (*recorded, "approval_mode", "proposal", "decision"):
         seals = reader.rows(f"SELECT seal FROM {table}", {})
         assert seals
         assert all(len(seal) == 64 for (seal,) in seals)
@@ -44,7 +45,7 @@ def test_an_answer_that_was_kept_is_loaded_after_rows_were_added(filled: OpenSto
         answer = opened.resolve(DATASET)
         start = parse_stamp("20180501000000", filled.zone).utc
         at = datetime.now(UTC)
-        assign(filled, A, "M003@1", start, now=at, user="u", reason="r")
+        assign(filled, A, "M003@1", start, now=at, user="u", reason="r", confirm_affects=1)
         assert answer.panels[0].module == "M002"
         assert set(answer.arrays()) == {"pixel_gain", "pixel_offset"}
         assert opened.resolve(DATASET).panels[0].module == "M003"
@@ -53,7 +54,8 @@ def test_an_answer_that_was_kept_is_loaded_after_rows_were_added(filled: OpenSto
 def test_rows_that_the_answer_must_have_seen_count(filled: OpenStore) -> None:
     answer = resolve(filled, DATASET, now=NOW)
     start = parse_stamp("20180501000000", filled.zone).utc
-    assign(filled, A, "M003@1", start, now=NOW - timedelta(days=9), user="u", reason="r")
+    recorded = NOW - timedelta(days=9)
+    assign(filled, A, "M003@1", start, now=recorded, user="u", reason="r", confirm_affects=1)
     with filled.database.reader.snapshot() as snapshot:
         SealedRows(snapshot).require(answer, NOW - timedelta(days=10))
         with pytest.raises(IntegrityError, match=f"does not say that panel {A} uses M002@1"):

@@ -18,11 +18,13 @@ from panelcal.cli import options
 from panelcal.domain.runs import parse_dataset
 from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
 from panelcal.exporters.text_array import Environment
+from panelcal.services.approval import propose
 from panelcal.services.assign import assign, withdraw
 from panelcal.services.deploy import deploy
 from panelcal.services.export import Writing, answer_for
 from panelcal.services.history import log
 from panelcal.services.modules import deliver
+from panelcal.services.planning import withdrawing
 from panelcal.services.resolve import resolve
 from panelcal.services.runs import RunFields, add_run, show_run
 from panelcal.services.tags import create_tag, list_tags, show_tag, transaction_time
@@ -467,18 +469,20 @@ Writes = Callable[[datetime], object]
 def writers(store: OpenStore, tmp_path: Path, deploys: Deploys) -> dict[str, Writes]:
     """Everything that records something."""
     files = write_delivery(tmp_path / "new", seed=7)
-    by = {"user": "tester", "reason": "test"}
+    by: Any = {"user": "tester", "reason": "test"}
+    planner = withdrawing(PANEL, START - 2 * HOUR, "test")
     return {
         "deliver": lambda now: deliver(store, "M044", files, now=now, user="tester", reason="test"),
         "assign": lambda now: assign(store, PANEL, "M044", None, now=now, **by),
         "withdraw": lambda now: withdraw(store, PANEL, START - HOUR, now=now, **by),
         "run": lambda now: register(store, DECLARED, now=now, modules="M044"),
         "tag": lambda now: create_tag(store, "v1", now=now, **by),
+        "propose": lambda now: propose(store, planner, now=now, user="tester"),
         "deploy": deploys,
     }
 
 
-WRITERS = ("deliver", "assign", "withdraw", "run", "tag", "deploy")
+WRITERS = ("deliver", "assign", "withdraw", "run", "tag", "propose", "deploy")
 
 
 def test_transaction_times_strictly_increase_whatever_is_recorded(
@@ -487,7 +491,7 @@ def test_transaction_times_strictly_increase_whatever_is_recorded(
     for write in writers.values():
         write(NOW)  # the clock stands still
     events = log(store)
-    assert [event.what for event in events[-7:]] == [*WRITERS, "deploy"]
+    assert [event.what for event in events[-8:]] == [*WRITERS, "deploy"]
     assert all(before.recorded_at < after.recorded_at for before, after in pairwise(events[:-1]))
 
 
@@ -506,7 +510,7 @@ def test_a_clock_that_runs_backwards_is_refused_whatever_was_recorded_last(
     for count, write in enumerate(others, 1):
         write(latest - CLOCK_SKEW + count * MICROSECOND)
     times = sorted({event.recorded_at for event in log(store)})
-    assert times[-6:] == [latest + count * MICROSECOND for count in range(6)]
+    assert times[-7:] == [latest + count * MICROSECOND for count in range(7)]
 
 
 @pytest.mark.parametrize("writer", WRITERS)
@@ -583,6 +587,7 @@ def test_no_two_records_share_a_transaction_time(
         """SELECT recorded_at_us FROM assignment UNION ALL
            SELECT recorded_at_us FROM constant_set UNION ALL
            SELECT recorded_at_us FROM run UNION ALL SELECT recorded_at_us FROM tag UNION ALL
+           SELECT recorded_at_us FROM proposal UNION ALL
            SELECT DISTINCT deployed_at_us FROM deployment""",
     )
     assert len(times) == len(set(times)) == 4 + len(WRITERS)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builders import TREE_SHAPE, GainsTree, damage, delivered, write_delivery
+from builders import TREE_SHAPE, GainsTree, confirmed, damage, delivered, write_delivery
 from conftest import RunsProgram
 from legacy_oracle import find_calib_file
 from panelcal.domain.verified import FileState
@@ -98,7 +98,8 @@ class Site:
         self.does("deploy", "--all", "--calib-root", self.root, *options, exit_code=exit_code)
 
     def assign(self, panel: str, uses: str, start: str) -> None:
-        self.does("assign", panel, uses, "--from", start, "--reason", "test")
+        change = ("assign", panel, uses, "--from", start, "--reason", "test")
+        self.does(*confirmed(self.panelcal, *change))
 
     def values(self, kind: str, *modules: str) -> Array:
         """Return what was delivered: (gain range, panel, row, column)."""
@@ -788,7 +789,8 @@ def test_values_of_a_file_that_only_unresolved_runs_read_are_not_vouched_for(sit
     site.run(631)
     site.deploy()
     edit(site.folder() / "631-end.data", change_a_value)
-    site.does("withdraw", B0, "--from", BEGIN, "--reason", "test")
+    change = ("withdraw", B0, "--from", BEGIN, "--reason", "test")
+    site.does(*confirmed(site.panelcal, *change))
     assert site.only(exit_code=5)["state"] == "hand-edited"
 
 

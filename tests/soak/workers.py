@@ -22,8 +22,10 @@ from panelcal.services.deploy_job import deploy_all
 from panelcal.services.export import Writing
 from panelcal.services.fsck import fsck
 from panelcal.services.gc import collect_garbage
+from panelcal.services.impact import preview
 from panelcal.services.import_gains_tree import import_gains_tree
 from panelcal.services.modules import deliver
+from panelcal.services.planning import Planner, assigning, withdrawing
 from panelcal.services.runs import RunFields, add_run
 from panelcal.services.tags import create_tag, list_tags
 from panelcal.storage.recording import latest_record
@@ -96,7 +98,9 @@ class Worker:
         uses = f"{self.chance.choice(MODULES)}@1"
 
         def act(entry: str) -> int:
-            done = assign(self.store, panel, uses, day(start), **self._who(entry))
+            meant = self._affected(assigning(panel, uses, day(start), "soak"))
+            who = self._who(entry)
+            done = assign(self.store, panel, uses, day(start), **who, confirm_affects=meant)
             return to_microseconds(done.assignment.recorded_at)
 
         self.noted("assign", act, panel=panel, uses=uses, start=to_microseconds(day(start)))
@@ -106,10 +110,16 @@ class Worker:
         panel, start = self.chance.choice(PANELS), self.chance.randrange(DAYS)
 
         def act(entry: str) -> int:
-            done = withdraw(self.store, panel, day(start), **self._who(entry))
+            meant = self._affected(withdrawing(panel, day(start), "soak"))
+            who = self._who(entry)
+            done = withdraw(self.store, panel, day(start), **who, confirm_affects=meant)
             return to_microseconds(done.assignment.recorded_at)
 
         self.noted("assign", act, panel=panel, uses=None, start=to_microseconds(day(start)))
+
+    def _affected(self, planner: Planner) -> int:
+        """Return how many deployed answers a change alters; a deployment may come between."""
+        return preview(self.store, planner)[1].affects
 
     def deliver(self) -> None:
         """Deliver a revision that nobody else delivers."""

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from panelcal.cli import (
+    approvals,
     bundles,
     checking,
     constants,
@@ -85,6 +86,7 @@ for commands in (
     imports,
     modules,
     ledger,
+    approvals,
     constants,
     runs,
     exports,

@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from panelcal.cli import options
+from panelcal.cli import options, planning
 from panelcal.cli.output import say, show_json, show_table
-from panelcal.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -29,68 +28,72 @@ def register(app: typer.Typer) -> None:
 def assign(
     ctx: typer.Context,
     panel: options.PanelArgument,
-    module: Annotated[
-        str,
-        typer.Argument(metavar="MODULE[@REV]", help="M044 (its latest revision) or M044@1."),
-    ],
+    module: planning.Module,
     reason: options.Reason,
-    start: Annotated[
-        str | None,
-        typer.Option("--from", metavar="T", help="First moment it holds for."),
-    ] = None,
-    from_beginning: Annotated[
-        bool, typer.Option("--from-beginning", help="It holds for all earlier times.")
-    ] = False,
+    start: planning.Start = None,
+    from_beginning: planning.FromBeginning = False,
+    preview: planning.Preview = False,
+    confirm_affects: planning.ConfirmAffects = None,
     store: options.StoreDir = None,
     json: options.Json = False,
 ) -> None:
     """Let a panel use a constant set from a time on."""
-    from panelcal.domain.moments import parse_moment
     from panelcal.services import assign as service
+    from panelcal.services.planning import assigning
 
-    if (start is None) is not from_beginning:
-        msg = "say from when: either --from T or --from-beginning"
-        raise InvalidInputError(msg)
+    planning.require_one_start(start, from_beginning=from_beginning)
+    planning.require_one_intent(preview=preview, confirm_affects=confirm_affects)
     with options.open_named(ctx, store) as opened:
-        typed = None if start is None else parse_moment(start, opened.zone)
+        valid_from = planning.start_of(opened, start)
+        if preview:
+            planner = assigning(panel, module, valid_from, reason)
+            planning.show_preview(opened, planner, as_json=json)
+            return
         recorded = service.assign(
             opened,
             panel,
             module,
-            None if typed is None else typed.utc,
+            valid_from,
             now=options.now(),
             user=options.user(),
             reason=reason,
+            confirm_affects=confirm_affects,
         )
-        _show_recorded(recorded, typed.notice if typed else None, opened.zone, as_json=json)
+        _show_recorded(recorded, opened.zone, as_json=json)
         _tell_twins(opened, panel)
 
 
 def withdraw(
     ctx: typer.Context,
     panel: options.PanelArgument,
-    start: Annotated[
-        str, typer.Option("--from", metavar="T", help="First moment without constants.")
-    ],
+    start: planning.StartOfGap,
     reason: options.Reason,
+    preview: planning.Preview = False,
+    confirm_affects: planning.ConfirmAffects = None,
     store: options.StoreDir = None,
     json: options.Json = False,
 ) -> None:
     """Leave a panel without constants from a time on."""
-    from panelcal.domain.moments import parse_moment
     from panelcal.services import assign as service
+    from panelcal.services.planning import withdrawing
 
+    planning.require_one_intent(preview=preview, confirm_affects=confirm_affects)
     with options.open_named(ctx, store) as opened:
-        typed = parse_moment(start, opened.zone)
+        valid_from = planning.moment_of(opened, start)
+        if preview:
+            planner = withdrawing(panel, valid_from, reason)
+            planning.show_preview(opened, planner, as_json=json)
+            return
         recorded = service.withdraw(
             opened,
             panel,
-            typed.utc,
+            valid_from,
             now=options.now(),
             user=options.user(),
             reason=reason,
+            confirm_affects=confirm_affects,
         )
-        _show_recorded(recorded, typed.notice, opened.zone, as_json=json)
+        _show_recorded(recorded, opened.zone, as_json=json)
 
 
 def _tell_twins(opened: "OpenStore", panel: str) -> None:
@@ -101,12 +104,8 @@ def _tell_twins(opened: "OpenStore", panel: str) -> None:
         say(f"the same serial: {twin.panel.name} uses {twin.uses(opened.zone)}")
 
 
-def _show_recorded(
-    recorded: "Recorded", notice: str | None, zone: "ZoneInfo", *, as_json: bool
-) -> None:
+def _show_recorded(recorded: "Recorded", zone: "ZoneInfo", *, as_json: bool) -> None:
     row = recorded.assignment
-    if notice:
-        say(notice)
     if recorded.is_new_panel:
         say(f"first assignment of panel {row.panel}")
     if recorded.superseded:
@@ -215,27 +214,31 @@ def show(
 def adopt(
     ctx: typer.Context,
     new: options.PanelArgument,
-    from_serial: Annotated[
-        bool,
-        typer.Option("--from-serial", help="Take over from another id of the same serial."),
-    ] = False,
-    like: Annotated[
-        str | None,
-        typer.Option("--like", metavar="PANEL", help="Whose, where several ids differ."),
-    ] = None,
+    from_serial: planning.FromSerial = False,
+    like: planning.Like = None,
     yes: Annotated[bool, typer.Option("--yes", help="Record it; without it, only show.")] = False,
+    preview: planning.Preview = False,
+    confirm_affects: planning.ConfirmAffects = None,
     store: options.StoreDir = None,
     json: options.Json = False,
 ) -> None:
     """Let a new panel id use what the same panel used under its former id."""
-    from panelcal.services.adopt import adopt as service
+    from panelcal.services import adopt as service
 
-    if not from_serial:
-        msg = "say what to adopt from"
-        raise InvalidInputError(msg, "--from-serial: from another panel id of the same serial")
+    planning.require_source_of_adoption(from_serial=from_serial)
+    planning.require_one_intent(preview=preview, confirm_affects=confirm_affects, yes=yes)
     with options.open_named(ctx, store) as opened:
-        adoption = service(
-            opened, new, like=like, record=yes, now=options.now(), user=options.user()
+        if preview:
+            planning.show_preview(opened, service.adopting(new, like), as_json=json)
+            return
+        adoption = service.adopt(
+            opened,
+            new,
+            like=like,
+            record=yes,
+            now=options.now(),
+            user=options.user(),
+            confirm_affects=confirm_affects,
         )
         zone = opened.zone
     if json:

@@ -137,6 +137,7 @@ def history(
 ) -> None:
     """Show who said what, and when, about a panel, a module or a detector."""
     from panelcal.cli.modules import constant_set_document
+    from panelcal.cli.proposals import proposal_document, show_proposals
     from panelcal.services.history import history_of
 
     if pixel is not None:
@@ -153,6 +154,7 @@ def history(
                 "target": target,
                 "deliveries": [constant_set_document(one) for one in found.deliveries],
                 "ledger": [_chapter_document(chapter, zone) for chapter in found.chapters],
+                "proposals": [proposal_document(one, zone) for one in found.proposals],
             }
         )
         return
@@ -165,6 +167,9 @@ def history(
         ("panel", "uses", "from", "until", "recorded", "superseded", "by", "reason"),
         (_chapter_row(chapter, zone) for chapter in found.chapters),
     )
+    if found.proposals:
+        typer.echo("")
+        show_proposals(found.proposals, zone)
 
 
 def _chapter_row(chapter: "Chapter", zone: "ZoneInfo") -> tuple[object, ...]:

@@ -174,6 +174,48 @@ def tag_seal(values: Iterable[object]) -> str:
     return seal_of("tag", *values)
 
 
+def approval_mode_seal(
+    previous: str, required: int, recorded_at_us: int, recorded_by: str, reason: str
+) -> str:
+    """Return the seal of a row that switches approval on or off.
+
+    Parameters
+    ----------
+    previous : str
+        Seal of the row before it, which it binds; empty for the first.
+    required : int
+        1 is on, 0 is off.
+    """
+    return seal_of("approval_mode", previous, required, recorded_at_us, recorded_by, reason)
+
+
+def proposal_seal(facts: Iterable[object], rows: Iterable[tuple[int, str, int, str | None]]) -> str:
+    """Return the seal of a proposal.
+
+    Parameters
+    ----------
+    facts : iterable
+        Its verb, time, user and reason.
+    rows : iterable of (int, str, int, str or None)
+        Position, panel id, start and seal of the constant set of each row that it
+        would add to the ledger, by position; None is a withdrawal.
+    """
+    return seal_of("proposal", *facts, [list(row) for row in rows])
+
+
+def decision_seal(proposal: str | None, facts: Iterable[object]) -> str:
+    """Return the seal of a decision, which binds what was decided about.
+
+    Parameters
+    ----------
+    proposal : str or None
+        Seal of the proposal.
+    facts : iterable
+        Verdict, time, user and reason.
+    """
+    return seal_of("decision", proposal, *facts)
+
+
 def broken_run(row_id: int, values: Sequence[Any], seal: str) -> BrokenSeal | None:
     """Return the account of a run's row that is not as recorded, None if it is."""
     if seal == run_seal(values):

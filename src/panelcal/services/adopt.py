@@ -1,6 +1,5 @@
 """One physical panel under several panel ids: see its twins, adopt their assignments."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -8,21 +7,21 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from panelcal.domain.ids import PanelId, SegmentId
+from panelcal.domain.planned import Plan, PlannedRow
 from panelcal.domain.validity import Assignment, in_force
-from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
-from panelcal.services.assign import panel_named
-from panelcal.storage.ledger import (
-    NewAssignment,
-    Panel,
-    add_assignments,
-    history,
-    panels,
-    register_panels,
+from panelcal.errors import InvalidInputError, NotFoundError
+from panelcal.services.impact import require_confirmed
+from panelcal.services.planning import (
+    Planner,
+    panel_named,
+    record_plan,
+    require_unassigned,
 )
+from panelcal.storage.approvals import require_no_approval
+from panelcal.storage.ledger import PROPOSE, Panel, history, panels
 from panelcal.storage.modules import find_constant_set
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +96,23 @@ def _twins(
     return [Twin(other, tuple(in_force(rows.get(other.name, ())))) for other in others]
 
 
+def adopting(panel: str, like: str | None) -> Planner:
+    """Return what plans that a new panel id uses what its twin uses.
+
+    Parameters
+    ----------
+    panel : str
+        The new panel id; it has no assignments yet.
+    like : str or None
+        Which twin, where there are several that use different things.
+    """
+
+    def plan(connection: Connection, zone: ZoneInfo) -> Plan:
+        return _planned(connection, zone, panel, like)[0]
+
+    return plan
+
+
 def adopt(
     store: OpenStore,
     panel: str,
@@ -105,8 +121,9 @@ def adopt(
     record: bool,
     now: datetime,
     user: str,
+    confirm_affects: int | None = None,
 ) -> Adoption:
-    """Propose, or record, that a new panel id uses what its twin uses.
+    """Show, or record, that a new panel id uses what its twin uses.
 
     Parameters
     ----------
@@ -116,41 +133,52 @@ def adopt(
         Which twin, where there are several that use different things.
     record : bool
         Write the rows to the ledger; otherwise only say which.
+    confirm_affects : int or None
+        How many answers already deployed are meant to change.
 
     Raises
     ------
     NotFoundError
         No other panel id of this serial has an assignment.
     ConflictError
-        The panel has assignments already.
+        The panel has assignments already; as many answers already deployed would
+        change as were not confirmed; or the store asks for two people.
     InvalidInputError
         Several twins use different things and `like` names none of them.
     """
     unit = store.database.writing() if record else store.database.reading()
     with unit as connection:
-        panel_id, its_type = panel_named(connection, panel)
-        if history(connection, [str(panel_id)]):
-            msg = f"{panel_id} has assignments of its own already"
-            raise ConflictError(msg, f"panelcal panel show -- {panel_id}")
-        wanted = None if like is None else panel_named(connection, like)[0]
-        twins = _twins(connection, panel_id, its_type)
-        twin = _chosen_twin(twins, panel_id, wanted, store.zone)
-        rows = [
-            replace(
-                row,
-                panel=str(panel_id),
-                recorded_at=now,
-                recorded_by=user,
-                reason=f"adopted from {twin.panel.name}, the same serial",
-            )
-            for row in twin.assignments
-        ]
+        plan, twin = _planned(connection, store.zone, panel, like)
         if record:
-            detector_type = detector_types(connection).named(twin.panel.detector_type)
-            registered = register_panels(connection, detector_type, [panel_id])[str(panel_id)]
+            require_no_approval(connection, PROPOSE)
+            require_confirmed(connection, store.zone, plan.rows, confirm_affects)
             at = recording_time(connection, now)
-            rows = _record(connection, registered, rows, at, user)
-    return Adoption(str(panel_id), twin, tuple(rows), record)
+            rows = record_plan(connection, plan, now=at, user=user)
+        else:
+            rows = [
+                replace(one, panel=plan.rows[0].panel, recorded_at=now, recorded_by=user,
+                        reason=plan.reason)
+                for one in twin.assignments
+            ]  # fmt: skip
+    return Adoption(rows[0].panel, twin, tuple(rows), record)
+
+
+def _planned(
+    connection: Connection, zone: ZoneInfo, panel: str, like: str | None
+) -> tuple[Plan, Twin]:
+    panel_id, its_type = panel_named(connection, panel)
+    require_unassigned(connection, str(panel_id))
+    wanted = None if like is None else panel_named(connection, like)[0]
+    twin = _chosen_twin(_twins(connection, panel_id, its_type), panel_id, wanted, zone)
+    rows = tuple(_row(connection, str(panel_id), one) for one in twin.assignments)
+    return Plan("adopt", rows, f"adopted from {twin.panel.name}, the same serial"), twin
+
+
+def _row(connection: Connection, panel: str, like: Assignment) -> PlannedRow:
+    set_id = None
+    if like.module is not None:
+        set_id = find_constant_set(connection, like.module, like.revision).id
+    return PlannedRow(panel, like.valid_from, set_id, like.module, like.revision)
 
 
 def _chosen_twin(
@@ -176,17 +204,3 @@ def _chosen_twin(
         msg = f"the panel ids of serial {panel.fields()[2]} use different things: {told}"
         raise InvalidInputError(msg, "--like PANEL says whose to adopt")
     return used[0]
-
-
-def _record(
-    connection: Connection, panel: Panel, rows: Sequence[Assignment], at: datetime, user: str
-) -> list[Assignment]:
-    """Append rows to the ledger; return them as they were recorded."""
-    new = []
-    for row in rows:
-        set_id = None
-        if row.module is not None:
-            set_id = find_constant_set(connection, row.module, row.revision).id
-        new.append(NewAssignment(panel, row.valid_from, set_id, row.reason))
-    ids = add_assignments(connection, new, now=at, user=user)
-    return [replace(row, id=row_id, recorded_at=at) for row_id, row in zip(ids, rows, strict=True)]

@@ -3,31 +3,24 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection
-
-from panelcal.domain.deliveries import parse_module_reference
-from panelcal.domain.ids import PanelId, SegmentId, parse_typed_panel
-from panelcal.domain.moments import aware_utc
-from panelcal.domain.runs import nearest_names
-from panelcal.domain.text import one_line
 from panelcal.domain.validity import Assignment, in_force
-from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
-from panelcal.services.sealed import SealedRows
-from panelcal.storage.ledger import (
-    NewAssignment,
-    Panel,
-    add_assignments,
-    find_panel,
-    history,
-    panels,
-    register_panels,
-    require_same_type,
+from panelcal.services.impact import require_confirmed
+from panelcal.services.planning import (
+    Planner,
+    assigning,
+    current_rows,
+    panel_named,
+    record_plan,
+    require_panel,
+    starting_at,
+    withdrawing,
 )
-from panelcal.storage.modules import find_constant_set
+from panelcal.services.sealed import SealedRows
+from panelcal.storage.approvals import require_no_approval
+from panelcal.storage.ledger import PROPOSE, Panel, history, panels
 from panelcal.storage.recording import recording_time
 from panelcal.storage.sealed_ledger import require_ledger
 from panelcal.storage.store import OpenStore
-from panelcal.storage.types import detector_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +51,7 @@ def assign(
     now: datetime,
     user: str,
     reason: str,
+    confirm_affects: int | None = None,
 ) -> Recorded:
     """Record that a panel uses a constant set from a time on.
 
@@ -74,6 +68,8 @@ def assign(
         First moment, aware, whole seconds; None is *the beginning*.
     now, user, reason : datetime, str, str
         When, by whom and why.
+    confirm_affects : int or None
+        How many answers already deployed are meant to change.
 
     Raises
     ------
@@ -82,38 +78,11 @@ def assign(
     NotFoundError
         There is no such module or revision.
     ConflictError
-        The ledger says just so already, or the panel is of another detector type
-        than the constant set.
+        The ledger says just so already; as many answers already deployed would change
+        as were not confirmed; or the store asks for two people.
     """
-    module, revision = parse_module_reference(reference)
-    reason = one_line(reason, "reason")
-    _require_start(valid_from)
-    with store.database.writing() as connection:
-        panel_id, its_type = panel_named(connection, panel)
-        constant_set = find_constant_set(connection, module, revision)
-        detector_type = detector_types(connection).named(constant_set.detector_type)
-        require_same_type(f"panel {panel_id}", its_type or detector_type.name, detector_type.name)
-        before = _in_force(connection, panel_id)
-        uses = f"{module}@{constant_set.revision}"
-        superseded = _starting_at(before, valid_from)
-        if superseded is not None and superseded.uses == uses:
-            msg = f"already so: {panel_id} uses {uses} from {superseded.starts(store.zone)}"
-            raise ConflictError(msg, f"recorded by {superseded.recorded_by}: {superseded.reason}")
-        at = recording_time(connection, now)
-        registered = register_panels(connection, detector_type, [panel_id])[str(panel_id)]
-        new = NewAssignment(registered, valid_from, constant_set.id, reason)
-        (row_id,) = add_assignments(connection, [new], now=at, user=user)
-    row = Assignment(
-        row_id,
-        str(panel_id),
-        valid_from,
-        module,
-        constant_set.revision,
-        at,
-        user,
-        reason,
-    )
-    return Recorded(row, superseded, not before)
+    planner = assigning(panel, reference, valid_from, reason)
+    return _record(store, planner, now=now, user=user, confirm_affects=confirm_affects)
 
 
 def withdraw(
@@ -124,6 +93,7 @@ def withdraw(
     now: datetime,
     user: str,
     reason: str,
+    confirm_affects: int | None = None,
 ) -> Recorded:
     """Record that a panel has no valid constants from a time on: an explicit gap.
 
@@ -134,22 +104,29 @@ def withdraw(
     NotFoundError
         The panel is not registered.
     ConflictError
-        It is withdrawn from that time on already.
+        It is withdrawn from that time on already; or as `assign`.
     """
-    reason = one_line(reason, "reason")
-    _require_start(valid_from)
+    planner = withdrawing(panel, valid_from, reason)
+    return _record(store, planner, now=now, user=user, confirm_affects=confirm_affects)
+
+
+def _record(
+    store: OpenStore,
+    planner: Planner,
+    *,
+    now: datetime,
+    user: str,
+    confirm_affects: int | None,
+) -> Recorded:
     with store.database.writing() as connection:
-        panel_id, _ = panel_named(connection, panel)
-        registered = require_panel(connection, panel_id)
-        superseded = _starting_at(_in_force(connection, panel_id), valid_from)
-        if superseded is not None and superseded.module is None:
-            msg = f"already so: {panel_id} is withdrawn from {superseded.starts(store.zone)}"
-            raise ConflictError(msg, f"recorded by {superseded.recorded_by}: {superseded.reason}")
+        plan = planner(connection, store.zone)
+        [row] = plan.rows
+        require_no_approval(connection, PROPOSE)
+        require_confirmed(connection, store.zone, plan.rows, confirm_affects)
+        before = current_rows(connection, row.panel)
         at = recording_time(connection, now)
-        new = NewAssignment(registered, valid_from, None, reason)
-        (row_id,) = add_assignments(connection, [new], now=at, user=user)
-    row = Assignment(row_id, str(panel_id), valid_from, None, None, at, user, reason)
-    return Recorded(row, superseded, is_new_panel=False)
+        [recorded] = record_plan(connection, plan, now=at, user=user)
+    return Recorded(recorded, starting_at(before, row.valid_from), not before)
 
 
 def list_panels(store: OpenStore) -> list[tuple[Panel, Assignment | None]]:
@@ -185,58 +162,3 @@ def show_panel(store: OpenStore, panel: str) -> tuple[Panel, list[Assignment]]:
         registered = require_panel(connection, panel_named(connection, panel)[0])
         SealedRows(connection).require_chains([registered.name])
         return registered, history(connection, [registered.name]).get(registered.name, [])
-
-
-def panel_named(connection: Connection, text: str) -> tuple[PanelId | SegmentId, str | None]:
-    """Return which panel somebody means, and the name of its detector type.
-
-    Returns
-    -------
-    panel : PanelId or SegmentId
-        The panel; it need not be registered.
-    detector_type : str or None
-        What it is registered as, or what its id begins with; None where neither says.
-
-    Raises
-    ------
-    InvalidInputError
-        It is no id of one panel, or names a detector type that the store has not,
-        or another than the panel is of.
-    """
-    panel, named = parse_typed_panel(text, detector_types(connection).names)
-    known = find_panel(connection, panel)
-    if known is None or named in (None, known.detector_type):
-        return panel, named if known is None else known.detector_type
-    msg = f"{text} names the detector type {named!r}, the panel is of {known.detector_type!r}"
-    raise InvalidInputError(msg, f"panelcal panel show -- {panel}")
-
-
-def require_panel(connection: Connection, panel: PanelId | SegmentId) -> Panel:
-    """Return a registered panel.
-
-    Raises
-    ------
-    NotFoundError
-        It is not registered; near misses are named.
-    """
-    found = find_panel(connection, panel)
-    if found is not None:
-        return found
-    near = nearest_names(str(panel), [known.name for known in panels(connection)])
-    msg = f"panel {panel} is not registered"
-    hint = f"did you mean {', '.join(near)}?" if near else "panelcal panel list"
-    raise NotFoundError(msg, hint)
-
-
-def _in_force(connection: Connection, panel: PanelId | SegmentId) -> list[Assignment]:
-    return in_force(history(connection, [str(panel)]).get(str(panel), ()))
-
-
-def _starting_at(current: list[Assignment], valid_from: datetime | None) -> Assignment | None:
-    return next((row for row in current if row.valid_from == valid_from), None)
-
-
-def _require_start(moment: datetime | None) -> None:
-    if moment is not None and aware_utc(moment).microsecond:
-        msg = f"a validity starts at a whole second, not at {moment.isoformat()}"
-        raise InvalidInputError(msg, "stamps of the calib layout have no fractions")

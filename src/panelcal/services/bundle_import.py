@@ -16,7 +16,14 @@ from panelcal.domain.tags import Tag
 from panelcal.errors import ConflictError
 from panelcal.services.bundle_plan import BundlePlan, Records, plan_import, read_records
 from panelcal.services.bundle_verify import verify_bundle
-from panelcal.storage.ledger import NewAssignment, Panel, add_assignments, register_panels
+from panelcal.storage.approvals import require_no_approval
+from panelcal.storage.ledger import (
+    PROPOSE,
+    NewAssignment,
+    Panel,
+    add_assignments,
+    register_panels,
+)
 from panelcal.storage.modules import (
     ConstantSet,
     NewConstantSet,
@@ -95,6 +102,8 @@ def import_bundle(
         with store.database.writing() as connection:
             plan = _planned(store, connection, there, now, with_tags=with_tags)
             plan.require_no_conflict()
+            if plan.assignments:
+                require_no_approval(connection, PROPOSE)
             _require_payloads(store, batch, _digests(plan))
             batch.publish()
             _record(connection, there, plan, user)

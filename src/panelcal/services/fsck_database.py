@@ -10,6 +10,7 @@ from panelcal.domain.findings import Code, Finding
 from panelcal.domain.moments import time_zone
 from panelcal.domain.text import excerpt
 from panelcal.errors import IntegrityError, InvalidInputError, PanelcalError, SchemaError
+from panelcal.storage.approval_checks import approval_findings
 from panelcal.storage.database import OWN_TABLES, REVISION, SCHEMA_REVISION, Database
 from panelcal.storage.ledger_checks import ledger_findings
 from panelcal.storage.name_checks import name_findings
@@ -227,6 +228,7 @@ def _rows(database: Database, now: datetime) -> Iterator[Finding]:
         "times": time_range_findings,
         "the ledger": lambda source: ledger_findings(source, now),
         "names": name_findings,
+        "approvals": approval_findings,
         "seals": _seal_findings,
     }
     for what, check in checks.items():

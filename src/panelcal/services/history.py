@@ -9,11 +9,13 @@ from zoneinfo import ZoneInfo
 from panelcal.domain.deliveries import parse_module_name
 from panelcal.domain.ids import DetectorId, parse_detector_id
 from panelcal.domain.moments import iso_utc, to_microseconds
+from panelcal.domain.proposals import Proposal
 from panelcal.domain.text import excerpt
 from panelcal.domain.validity import Assignment, in_force
 from panelcal.errors import InvalidInputError
-from panelcal.services.assign import require_panel
+from panelcal.services.planning import require_panel
 from panelcal.services.sealed import SealedRows
+from panelcal.storage.approvals import approval_modes, proposals
 from panelcal.storage.deployments import deployments
 from panelcal.storage.ledger import history as ledger_rows
 from panelcal.storage.modules import ConstantSet, constant_sets, find_constant_set
@@ -59,10 +61,13 @@ class History:
         A module's revisions; empty for panels.
     chapters : tuple of Chapter
         Rows of the ledger, in the order of recording.
+    proposals : tuple of Proposal
+        What was proposed about it, and what became of that.
     """
 
     deliveries: tuple[ConstantSet, ...]
     chapters: tuple[Chapter, ...]
+    proposals: tuple[Proposal, ...]
 
     def to_arrow(self) -> "pa.Table":
         """Return the rows of the ledger as an Arrow table; see `ledger_table`.
@@ -107,6 +112,7 @@ def history_from(connection: "Connection", target: str) -> History:
     """
     detector = _detector(target)
     sealed = SealedRows(connection)
+    names: list[str] = []
     if detector is None:
         find_constant_set(connection, target, None)
         rows = {
@@ -122,6 +128,11 @@ def history_from(connection: "Connection", target: str) -> History:
         rows = ledger_rows(connection, names)
         delivered = ()
     sealed.require_chains(rows)
+    proposed = [
+        one
+        for one in proposals(connection)
+        if any(row.panel in names or row.module == target for row in one.plan.rows)
+    ]
     chapters = [
         chapter
         for panel in sorted(rows)
@@ -129,7 +140,7 @@ def history_from(connection: "Connection", target: str) -> History:
         if detector is not None or chapter.assignment.module == target
     ]
     chapters.sort(key=lambda chapter: chapter.assignment.id)
-    return History(delivered, tuple(chapters))
+    return History(delivered, tuple(chapters), tuple(proposed))
 
 
 def _detector(target: str) -> DetectorId | None:
@@ -171,7 +182,8 @@ class Event:
     recorded_by : str
         Who.
     what : str
-        ``deliver``, ``judge``, ``assign``, ``withdraw``, ``run``, ``deploy`` or ``tag``.
+        ``deliver``, ``judge``, ``assign``, ``withdraw``, ``run``, ``deploy``, ``tag``,
+        ``propose``, ``approve``, ``reject`` or ``approval``.
     subject : str
         What it is about, in words.
     reason : str
@@ -196,7 +208,11 @@ def log(store: OpenStore) -> list[Event]:
     with store.database.reading() as connection:
         require_seals(connection)
         sets = constant_sets(connection)
+        # A decision comes before what it let be recorded at the same time.
         events = [
+            event for proposal in proposals(connection) for event in _proposed(proposal, store.zone)
+        ]
+        events += [
             Event(
                 one.recorded_at,
                 one.recorded_by,
@@ -227,6 +243,16 @@ def log(store: OpenStore) -> list[Event]:
             )
             for tag in tags(connection)
         ]
+        events += [
+            Event(
+                one.recorded_at,
+                one.recorded_by,
+                "approval",
+                "required" if one.is_required else "not required",
+                one.reason,
+            )
+            for one in approval_modes(connection)
+        ]
     return sorted(events, key=lambda event: event.recorded_at)
 
 
@@ -253,3 +279,15 @@ def _assigned(row: Assignment, zone: ZoneInfo) -> Event:
         )
     subject = f"{row.panel} uses {row.uses} from {row.starts(zone)}"
     return Event(row.recorded_at, row.recorded_by, "assign", subject, row.reason)
+
+
+def _proposed(proposal: Proposal, zone: ZoneInfo) -> list[Event]:
+    subject = f"proposal {proposal.number}"
+    plan, decision = proposal.plan, proposal.decision
+    change = f"{subject}: {plan.verb}: {plan.in_words(zone)}"
+    events = [Event(proposal.recorded_at, proposal.recorded_by, "propose", change, plan.reason)]
+    if decision is not None:
+        what = "approve" if decision.verdict == "approved" else "reject"
+        told = (decision.recorded_at, decision.recorded_by, what, subject, decision.reason)
+        events.append(Event(*told))
+    return events

@@ -24,7 +24,9 @@ from panelcal.services.gains_tree_plan import (
     plan_gains_tree,
 )
 from panelcal.services.type_choice import TypeChoice
+from panelcal.storage.approvals import require_no_approval
 from panelcal.storage.ledger import (
+    PROPOSE,
     NewAssignment,
     Panel,
     add_assignments,
@@ -106,6 +108,8 @@ def import_gains_tree(
             plan = plan_gains_tree(connection, store.zone, scanned, deliveries, refusals, supersede)
             report = ImportReport(tuple(plan.lines), dry_run=dry_run, skip_bad=skip_bad)
             if report.is_to_be_written:
+                if plan.new_assignments:
+                    require_no_approval(connection, PROPOSE)
                 at = recording_time(connection, now)
                 # Also where no row is new: a payload that was lost is back then.
                 batch.publish()

@@ -9,8 +9,8 @@ from panelcal.domain.kinds import DetectorType
 from panelcal.domain.pixel import Pixel
 from panelcal.domain.seal import RESTORE
 from panelcal.errors import IntegrityError, InvalidInputError
-from panelcal.services.assign import panel_named
 from panelcal.services.history import Chapter, History, history_from
+from panelcal.services.planning import panel_named
 from panelcal.services.sealed import SealedRows
 from panelcal.storage.modules import ConstantSet, constant_sets
 from panelcal.storage.payloads import PayloadStore

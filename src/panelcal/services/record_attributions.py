@@ -20,7 +20,9 @@ from panelcal.exporters.printf import FULL_PRECISION
 from panelcal.services.attribution import Attribution, Contents
 from panelcal.services.meaning import WITHDRAWN, Meaning, Meanings, Meant, NewSet, holders
 from panelcal.services.recognize import Recognizer
+from panelcal.storage.approvals import require_no_approval
 from panelcal.storage.ledger import (
+    PROPOSE,
     NewAssignment,
     Panel,
     add_assignments,
@@ -131,6 +133,8 @@ def record_attributions(
         told = sorted([*lines, *plan.lines], key=lambda line: line.name)
         report = ImportReport(tuple(told), dry_run=dry_run, skip_bad=skip_bad)
         if report.is_to_be_written:
+            if plan.assignments:
+                require_no_approval(connection, PROPOSE)
             at = recording_time(connection, now)
             batch.pending.intersection_update(_needed_payloads(meanings))
             batch.publish()

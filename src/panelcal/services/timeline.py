@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from panelcal.domain.ids import DetectorId, parse_detector_id
 from panelcal.domain.timeline import Interval, Lane, Mark, Timeline, intervals_of
 from panelcal.domain.validity import Assignment, in_force
-from panelcal.services.assign import require_panel
+from panelcal.services.planning import require_panel
 from panelcal.services.sealed import SealedRows
 from panelcal.storage.deployments import DeployedPanel, deployed_panels
 from panelcal.storage.ledger import find_panel, history

@@ -15,7 +15,7 @@ from panelcal.storage.reader import Reader
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
 
-SCHEMA_REVISION = "0006"
+SCHEMA_REVISION = "0007"
 """The alembic revision this panelcal reads and writes; a test holds it equal to head."""
 
 OWN_TABLES = {"assignment", "constant_set", "panel"}

@@ -1,11 +1,11 @@
 """Deployed calib files in the database."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, insert, select
 
@@ -13,6 +13,7 @@ from panelcal.domain.moments import moment_of, to_microseconds
 from panelcal.domain.resolution import Resolution
 from panelcal.domain.runs import Dataset
 from panelcal.domain.seal import deployment_seal
+from panelcal.storage.reader import rows_of
 from panelcal.storage.sealed_ledger import set_seals
 from panelcal.storage.seals import broken_deployments, sealed_sets
 from panelcal.storage.tables import (
@@ -24,6 +25,9 @@ from panelcal.storage.tables import (
     KindRow,
     ModuleRow,
 )
+
+if TYPE_CHECKING:
+    from panelcal.storage.reader import Readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +224,66 @@ def deployed_panels(
             deployed_at=moment_of(row.deployed_at_us),
         )
         for row in connection.execute(query)
+    ]
+
+
+_ANSWERED = """
+SELECT row.experiment, row.run, row.source, row.path, row.detector_id, row.at_us, row.policy
+FROM deployment AS row
+WHERE row.detector_id IN ({detectors})
+AND row.id = (SELECT max(later.id) FROM deployment AS later WHERE later.path = row.path)
+ORDER BY row.experiment, row.run, row.source, row.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedAnswer:
+    """The question that a file on record is the answer to.
+
+    Parameters
+    ----------
+    dataset, source : Dataset, str
+        The run it was written for.
+    path : str
+        The file: of several deployments there, the last.
+    detector_id : str
+        Whose constants it holds.
+    at : datetime or None
+        T, UTC; None where it was no time of the calendar.
+    policy : str
+        How it was answered.
+    """
+
+    dataset: Dataset
+    source: str
+    path: str
+    detector_id: str
+    at: datetime | None
+    policy: str
+
+
+def deployed_detectors(source: "Readable") -> list[str]:
+    """Return every detector id that constants were ever deployed of."""
+    query = "SELECT DISTINCT detector_id FROM deployment ORDER BY detector_id"
+    return [detector for (detector,) in rows_of(source, query)]
+
+
+def deployed_answers(source: "Readable", detectors: Sequence[str]) -> list[DeployedAnswer]:
+    """Return what the files on record answer about detectors, by run and source."""
+    if not detectors:
+        return []
+    named = {f"detector_{index}": one for index, one in enumerate(detectors)}
+    query = _ANSWERED.format(detectors=", ".join(f":{name}" for name in named))
+    return [
+        DeployedAnswer(
+            Dataset(experiment, run),
+            name,
+            path,
+            detector_id,
+            None if at_us is None else moment_of(at_us),
+            policy,
+        )
+        for experiment, run, name, path, detector_id, at_us, policy in rows_of(source, query, named)
     ]
 
 

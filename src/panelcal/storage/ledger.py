@@ -11,6 +11,7 @@ from panelcal.domain.kinds import DetectorType
 from panelcal.domain.moments import from_microseconds, moment_of, to_microseconds
 from panelcal.domain.validity import Assignment
 from panelcal.errors import ConflictError
+from panelcal.storage.approvals import require_approved, require_no_approval
 from panelcal.storage.reader import rows_of
 from panelcal.storage.sealed_ledger import NewRow, seals_for
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from panelcal.storage.reader import Readable
+
+PROPOSE = (
+    "panelcal propose assign, withdraw or adopt, each with the same arguments; "
+    "an import needs `panelcal propose approval-off` first"
+)
+"""What to do where nobody changes the ledger alone."""
 
 _PANELS = """
 SELECT panel.id, panel.name, panel.serial, detector_type.name
@@ -209,15 +216,38 @@ def history(
 
 
 def add_assignments(
-    connection: "Connection", new: Sequence[NewAssignment], *, now: datetime, user: str
+    connection: "Connection",
+    new: Sequence[NewAssignment],
+    *,
+    now: datetime,
+    user: str,
+    proposal: int | None = None,
 ) -> list[int]:
-    """Append rows to the ledger and return their numbers, in order."""
+    """Append rows to the ledger and return their numbers, in order.
+
+    Every row of the ledger is added here; only copies of whole stores are not.
+
+    Parameters
+    ----------
+    proposal : int or None
+        The proposal that is approved in this unit of work, at this time; None where
+        one person acts alone.
+
+    Raises
+    ------
+    ConflictError
+        The store asks for two people, and no proposal is approved.
+    """
     from sqlalchemy import insert
 
     from panelcal.storage.tables import AssignmentRow
 
     if not new:
         return []
+    if proposal is None:
+        require_no_approval(connection, PROPOSE)
+    else:
+        require_approved(connection, proposal, now)
     rows = [
         NewRow(
             panel_id=one.panel.id,

@@ -21,8 +21,14 @@ _RECORDED = {
     "run": "recorded_at_us",
     "deployment": "deployed_at_us",
     "quality_verdict": "recorded_at_us",
+    "approval_mode": "recorded_at_us",
+    "proposal": "recorded_at_us",
+    "decision": "recorded_at_us",
 }
 """Tables of which nothing is recorded ahead of time, and their transaction times."""
+
+_KEYS = {"tag": "name", "decision": "proposal_id"}
+"""What rows of tables without a row number are called by."""
 
 _ORDERED = (
     ("assignment", "recorded_at_us", ""),
@@ -172,8 +178,7 @@ def _times(source: "Readable", now: datetime) -> Iterator[Finding]:
             yield Finding(Code.TIME_ORDER, f"{table} {row}", message, RESTORE)
     latest = to_microseconds(now + CLOCK_SKEW)
     for table, column in (*_RECORDED.items(), ("tag", "recorded_at_us")):
-        key = "name" if table == "tag" else "id"
-        query = _IN_FUTURE.format(table=table, column=column, key=key)
+        query = _IN_FUTURE.format(table=table, column=column, key=_KEYS.get(table, "id"))
         for row, at in rows_of(source, query, {"latest": latest}):
             message = f"recorded {_shown(at)}, which is still to come"
             hint = "set the clock right; nothing can be recorded before that time"

@@ -22,7 +22,10 @@ SELECT (SELECT max(recorded_at_us) FROM assignment),
        (SELECT max(recorded_at_us) FROM run),
        (SELECT max(recorded_at_us) FROM tag),
        (SELECT max(deployed_at_us) FROM deployment),
-       (SELECT max(recorded_at_us) FROM quality_verdict)
+       (SELECT max(recorded_at_us) FROM quality_verdict),
+       (SELECT max(recorded_at_us) FROM approval_mode),
+       (SELECT max(recorded_at_us) FROM proposal),
+       (SELECT max(recorded_at_us) FROM decision)
 """
 
 

@@ -23,6 +23,10 @@ ADDED_TO = (
     "quality_verdict",
     "quality_finding",
     "quality_plane",
+    "approval_mode",
+    "proposal",
+    "proposal_assignment",
+    "decision",
 )
 """Tables that a curator adds rows to. Nobody changes or removes any."""
 

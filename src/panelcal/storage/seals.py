@@ -15,6 +15,7 @@ from panelcal.domain.seal import (
     said,
     store_seal,
 )
+from panelcal.storage.approvals import broken_approvals
 from panelcal.storage.quality import broken_verdicts
 from panelcal.storage.reader import rows_of
 from panelcal.storage.sealed_ledger import PAGE, broken_ledger
@@ -102,6 +103,7 @@ def broken_seals(source: "Readable") -> Iterator[BrokenSeal]:
             yield found
     yield from broken_deployments(source)
     yield from broken_verdicts(source)
+    yield from broken_approvals(source)
 
 
 def require_seals(source: "Readable") -> None:

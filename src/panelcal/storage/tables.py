@@ -332,3 +332,57 @@ class QualityPlaneRow(Base):
     gain_range: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     median: Mapped[float] = mapped_column(Double)
     sigma: Mapped[float] = mapped_column(Double)
+
+
+class ApprovalModeRow(Base):
+    """Whether changes of the ledger need a second person; the last row holds."""
+
+    __tablename__ = "approval_mode"
+    __table_args__ = (CheckConstraint("required IN (0, 1)", name="required_is_0_or_1"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    required: Mapped[int]
+    recorded_at_us: Mapped[int] = mapped_column(BigInteger, index=True)
+    recorded_by: Mapped[str] = mapped_column(String)
+    reason: Mapped[str] = mapped_column(String)
+    seal: Mapped[SEAL]
+
+
+class ProposalRow(Base):
+    """A change that somebody proposed; nothing of it holds before it is approved."""
+
+    __tablename__ = "proposal"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    verb: Mapped[str] = mapped_column(String(16))
+    recorded_at_us: Mapped[int] = mapped_column(BigInteger, index=True)
+    recorded_by: Mapped[str] = mapped_column(String)
+    reason: Mapped[str] = mapped_column(String)
+    seal: Mapped[SEAL]
+
+
+class ProposalAssignmentRow(Base):
+    """A row that a proposal would add to the ledger; the panel may not be registered yet."""
+
+    __tablename__ = "proposal_assignment"
+
+    proposal_id: Mapped[int] = mapped_column(ForeignKey("proposal.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    panel: Mapped[str] = mapped_column(String(MAX_NAME))
+    valid_from_us: Mapped[int] = mapped_column(BigInteger)
+    constant_set_id: Mapped[int | None] = mapped_column(ForeignKey("constant_set.id"))
+
+
+class DecisionRow(Base):
+    """What became of a proposal. One that was approved has its rows in the ledger."""
+
+    __tablename__ = "decision"
+
+    proposal_id: Mapped[int] = mapped_column(
+        ForeignKey("proposal.id"), primary_key=True, autoincrement=False
+    )
+    verdict: Mapped[str] = mapped_column(String(16))
+    recorded_at_us: Mapped[int] = mapped_column(BigInteger, index=True)
+    recorded_by: Mapped[str] = mapped_column(String)
+    reason: Mapped[str] = mapped_column(String)
+    seal: Mapped[SEAL]
