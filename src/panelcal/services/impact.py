@@ -21,8 +21,10 @@ from panelcal.services.affected import (
 )
 from panelcal.services.planning import Planner
 from panelcal.storage.deployments import deployed_detectors
+from panelcal.storage.modules import types_of_modules
 from panelcal.storage.reader import rows_of
 from panelcal.storage.store import OpenStore
+from panelcal.storage.types import detector_types
 
 _RUN_DETECTORS = "SELECT DISTINCT detector_id FROM run WHERE detector_id IS NOT NULL"
 
