@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy.engine.default import DefaultDialect
 from typer.testing import Result
 
-from builders import GainsTree, damage, delivered, rows
+from builders import GainsTree, confirmed, damage, delivered, rows
 from conftest import RunsProgram
 from legacy_oracle import find_calib_file, load_txt, parse_history
 from panelcal.errors import PanelcalError
@@ -60,7 +60,7 @@ class Deploys:
     def reassign(self, start: str) -> None:
         """Let the first panel use M044 from a time on."""
         arguments = ("assign", PANELS[0], "M044", "--from", start, "--reason", "test")
-        assert self.panelcal(*arguments).exit_code == 0
+        assert self.panelcal(*confirmed(self.panelcal, *arguments)).exit_code == 0
 
     def token(self, dataset: str = DATASET) -> str:
         """Return the token that `resolve` gives."""
@@ -298,10 +298,9 @@ def test_every_replaced_file_is_kept(deploys: Deploys) -> None:
     for start in ("20171101000000", "20171102000000", "20171103000000"):
         assert deploys().exit_code == 0
         written.append(deploys.found("pixel_gain", 631).read_bytes())
-        deploys.panelcal(
-            "assign", PANELS[0], f"M0{44 if len(written) % 2 else 88}",
-            "--from", start, "--reason", "test",
-        )  # fmt: skip
+        module = f"M0{44 if len(written) % 2 else 88}"
+        change = ("assign", PANELS[0], module, "--from", start, "--reason", "test")
+        assert deploys.panelcal(*confirmed(deploys.panelcal, *change)).exit_code == 0
     assert deploys().exit_code == 0
     kept = deploys.folder("pixel_gain").glob("631-end.data-*")
     assert sorted(path.read_bytes() for path in kept) == sorted(written)

@@ -103,6 +103,7 @@ def test_a_type_that_was_added_is_listed_beside_jungfrau_as_its_file_says(
                 "text_format": "%.1f",
             },
         ],
+        "rules": [],
         "modules": 0,
         "panels": 0,
     }

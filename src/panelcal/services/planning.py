@@ -144,6 +144,8 @@ def record_plan(
     proposal : int or None
         The proposal that is approved in this unit of work.
     """
+    if not plan.rows:
+        return []
     ids = [panel_named(connection, row.panel)[0] for row in plan.rows]
     registered = register_panels(connection, _type_of(connection, plan), ids)
     why = plan.reason if reason is None else reason
