@@ -7,8 +7,10 @@ from builders import Clock, write_delivery
 from panelcal.domain.moments import parse_moment
 from panelcal.exporters.text_array import Environment
 from panelcal.services import assign as assigning
+from panelcal.services import planning
 from panelcal.services.deploy import deploy
 from panelcal.services.export import Writing, answer_for
+from panelcal.services.impact import preview
 from panelcal.services.modules import deliver
 from panelcal.services.runs import RunFields, add_run
 from panelcal.storage.store import OpenStore
@@ -39,14 +41,36 @@ class Curator:
     def assign(self, panel: str, uses: str, start: str | None = None) -> None:
         """Let a panel use a constant set from a time, or from the beginning."""
         at = None if start is None else parse_moment(start, self.store.zone).utc
+        affects = self._affected_by(planning.assigning(panel, uses, at, "test"))
         assigning.assign(
-            self.store, panel, uses, at, now=self.clock(), user="curator", reason="test"
+            self.store,
+            panel,
+            uses,
+            at,
+            now=self.clock(),
+            user="curator",
+            reason="test",
+            confirm_affects=affects,
         )
 
     def withdraw(self, panel: str, start: str) -> None:
         """Leave a panel without constants from a time."""
         at = parse_moment(start, self.store.zone).utc
-        assigning.withdraw(self.store, panel, at, now=self.clock(), user="curator", reason="test")
+        affects = self._affected_by(planning.withdrawing(panel, at, "test"))
+        assigning.withdraw(
+            self.store,
+            panel,
+            at,
+            now=self.clock(),
+            user="curator",
+            reason="test",
+            confirm_affects=affects,
+        )
+
+    def _affected_by(self, planner: planning.Planner) -> int:
+        """Return how many deployed answers a change alters."""
+        _, impact = preview(self.store, planner)
+        return impact.affects
 
     def run(
         self,

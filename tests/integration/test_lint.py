@@ -11,14 +11,22 @@ import pytest
 from builders import fingerprint
 from conftest import RunsProgram
 from curator import SOURCE, Curator
+from panelcal.domain.findings import Severity
 from panelcal.domain.lint import Told
+from panelcal.domain.moments import parse_stamp
+from panelcal.domain.quality import QualityFinding, Verdict
 from panelcal.domain.runs import run_ranges
 from panelcal.errors import IntegrityError
 from panelcal.exporters.text_array import Environment
+from panelcal.services.approval import propose, reject
 from panelcal.services.deploy import deploy
 from panelcal.services.export import Writing, answer_for
 from panelcal.services.lint import CHECKS, lint
+from panelcal.services.planning import assigning
+from panelcal.storage.modules import NewConstantSet, add_constant_sets, find_constant_set
+from panelcal.storage.quality import add_verdict
 from panelcal.storage.store import OpenStore
+from panelcal.storage.types import detector_types
 from past_triggers import change_past_triggers
 
 CHECKOUT = Path(__file__).parents[2]
@@ -72,6 +80,35 @@ def cover_early_runs(it: Curator) -> None:
 def renew_one_panel(it: Curator) -> None:
     it.assign(A, "M001@1", "20181001000000")
     it.run(3, "20181101000000", BOTH)
+
+
+def judge(it: Curator, module: str, accepted: str | None) -> None:
+    text = "the gain is upside down"
+    finding = QualityFinding("median", "pixel_gain", 0, Severity.ERROR, -41.0, 30.0, 50.0, text)
+    with it.store.database.writing() as connection:
+        one = find_constant_set(connection, module, 1)
+        verdict = Verdict((finding,), (), "0" * 64, accepted)
+        add_verdict(connection, one.id, verdict, now=it.clock(), user="curator")
+
+
+def bring_in_unjudged(it: Curator) -> None:
+    """Record a constant set as imports do, which judge nothing."""
+    with it.store.database.writing() as connection:
+        like = find_constant_set(connection, "M001", 1)
+        its_type = detector_types(connection).named(like.detector_type)
+        new = NewConstantSet("M009", like.digests, "a tree", "test")
+        add_constant_sets(connection, its_type, [new], now=it.clock(), user="curator")
+    it.assign("1-2-3", "M009")
+
+
+def propose_something(it: Curator) -> None:
+    start = parse_stamp("20190101000000", it.store.zone).utc
+    planner = assigning(A, "M002@1", start, "test")
+    propose(it.store, planner, now=it.clock(), user="curator")
+
+
+def reject_it(it: Curator) -> None:
+    reject(it.store, 1, now=it.clock(), user="curator", reason="test")
 
 
 @dataclass(frozen=True)
@@ -171,6 +208,27 @@ PLANTED = [
         r"2 files \(pixel_gain, pixel_offset\) deployed with M001@1, M002@1; "
         "now the store answers M001@2, M002@1",
         lambda it: it.deploy(1),
+    ),
+    Plant(
+        "verdict-errors",
+        lambda it: judge(it, "M001", accepted=None),
+        "M001@1",
+        "is used, and 1 error of its verdict was never accepted, such as the gain is upside down",
+        lambda it: judge(it, "M001", accepted="it is meant to be"),
+    ),
+    Plant(
+        "proposal-waiting",
+        propose_something,
+        "proposal 1",
+        f"to assign {A} M002@1 from 20190101000000, proposed 2026.* by curator, is not decided",
+        reject_it,
+    ),
+    Plant(
+        "verdict-missing",
+        bring_in_unjudged,
+        "M009@1",
+        "is used and was never judged; 1 such revision",
+        lambda it: judge(it, "M009", accepted="it is meant to be"),
     ),
     Plant(
         "module-unassigned",

@@ -8,7 +8,13 @@ from panelcal.domain.lint import LintFinding, LintReport, Told
 from panelcal.domain.runs import nearest_names
 from panelcal.domain.text import excerpt
 from panelcal.errors import InvalidInputError
-from panelcal.services import lint_deployed, lint_modules, lint_panels, lint_runs
+from panelcal.services import (
+    lint_deployed,
+    lint_modules,
+    lint_panels,
+    lint_proposals,
+    lint_runs,
+)
 from panelcal.services.coverage import EPOCH_MONTHS, OLD_MONTHS, Coverage, read_record
 from panelcal.services.lint_material import Material
 from panelcal.storage.ledger import panels
@@ -45,8 +51,11 @@ CHECKS = (
     Check("constants-old", lint_panels.constants_old),
     Check("epochs-mixed", lint_panels.epochs_mixed),
     Check("revision-unused", lint_modules.revision_unused),
+    Check("verdict-errors", lint_modules.verdict_errors),
     Check("deployed-outdated", lint_deployed.outdated),
+    Check("proposal-waiting", lint_proposals.waiting),
     Check("module-unassigned", lint_modules.module_unassigned, on_request=True),
+    Check("verdict-missing", lint_modules.verdict_missing, on_request=True),
 )
 """Every check, in the order of the report."""
 
@@ -75,7 +84,7 @@ def lint(
     InvalidInputError
         There is no such code.
     IntegrityError
-        The row of a run is not as it was recorded.
+        The row of a run, a verdict or a proposal is not as it was recorded.
     """
     known = [check.code for check in CHECKS]
     for code in ignored:

@@ -1,4 +1,4 @@
-"""Checks of modules: what was delivered and never used."""
+"""Checks of modules: what was delivered and never used, or used and not as it should be."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -8,6 +8,7 @@ from panelcal.domain.lint import Told
 from panelcal.domain.text import count_of
 from panelcal.services.lint_material import Material
 from panelcal.storage.modules import ConstantSet
+from panelcal.storage.quality import last_verdicts
 
 
 def revision_unused(material: Material) -> Iterator[Told]:
@@ -34,6 +35,35 @@ def module_unassigned(material: Material) -> Iterator[Told]:
                 f"{material.at(sets[-1].recorded_at)} by {sets[-1].recorded_by}, and used by "
                 f"nothing",
                 f"panelcal assign --from T --reason R -- PANEL {module}",
+            )
+
+
+def verdict_errors(material: Material) -> Iterator[Told]:
+    """Tell constant sets that are used although rules find errors that nobody accepted."""
+    judged = last_verdicts(material.source, [one.id for one in material.record.sets])
+    for module, sets, used in _modules(material):
+        for one in sets:
+            known = judged.get(one.id)
+            if one.revision in used and known is not None and known.verdict.is_open:
+                name = f"{module}@{one.revision}"
+                yield Told(
+                    name,
+                    f"is used, and {count_of(len(known.verdict.errors), 'error')} of its verdict "
+                    f"was never accepted, such as {known.verdict.errors[0].text}",
+                    f"panelcal module check {name}",
+                )
+
+
+def verdict_missing(material: Material) -> Iterator[Told]:
+    """Tell constant sets that are used and were never judged."""
+    judged = last_verdicts(material.source, [one.id for one in material.record.sets])
+    for module, sets, used in _modules(material):
+        missing = [one for one in sets if one.revision in used and one.id not in judged]
+        if missing:
+            yield Told(
+                f"{module}@{missing[-1].revision}",
+                f"is used and was never judged; {count_of(len(missing), 'such revision')}",
+                "panelcal module check --all --record",
             )
 
 
