@@ -151,6 +151,34 @@ def test_a_type_added_as_data_is_imported_resolved_exported_and_bundled_beside_j
     assert fsck["findings"] == []
 
 
+GAINS = (120.0, 40.0, 1.2, 120.0, 40.0, 1.2, 1.2)
+"""ADU/keV of the seven ranges, as the rules of the example want them ordered."""
+
+
+def write_gains(directory: Path, gains: tuple[float, ...], seed: int) -> Path:
+    """Write a delivery of one panel with a spread of two per cent."""
+    directory.mkdir()
+    random = np.random.default_rng(seed)
+    for gain_range, gain in enumerate(gains):
+        values = gain * random.normal(1, 0.02, SHAPE[1:])
+        np.save(directory / f"g{gain_range}_gain.npy", values.astype(np.float32))
+        offsets = random.normal(2000, 20, SHAPE[1:])
+        np.save(directory / f"g{gain_range}_offset.npy", offsets.astype(np.float32))
+    return directory
+
+
+def test_deliveries_of_the_type_are_judged_by_its_own_rules(
+    store: Path, done: Done, tmp_path: Path
+) -> None:
+    right = write_gains(tmp_path / "right", GAINS, 7)
+    done("module", "add", "M200", right, "--detector-type", "epix10ka")
+    swapped = write_gains(tmp_path / "swapped", (GAINS[2], GAINS[1], GAINS[0], *GAINS[3:]), 8)
+    command = ("module", "add", "M201", str(swapped), "--detector-type", "epix10ka")
+    refused = CliRunner().invoke(app, ["--store", str(store), *command])
+    assert refused.exit_code == 4, refused.output
+    assert "pixel_gain of gain range 0: ratio to the next gain range 0.03" in refused.stderr
+
+
 def assert_served(calib: Path, trees: dict[str, GainsTree], name: str, run: int) -> None:
     """See that the legacy finder gives a run what its tree holds, as text has it."""
     for kind, (_, decimals) in KINDS.items():

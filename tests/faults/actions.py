@@ -56,8 +56,8 @@ class Operation:
 
     @property
     def takes_room(self) -> bool:
-        """Whether a full disk refuses it."""
-        return self.group in {"write", "name"}
+        """Whether a full disk refuses it; files are cut shorter here, never longer."""
+        return self.group in {"write", "name"} and "truncate" not in self.call
 
     @property
     def failures(self) -> tuple[str, ...]:

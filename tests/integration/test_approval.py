@@ -359,6 +359,17 @@ def test_only_two_end_what_one_asked_for(ann: As, bob: As, store_dir: Path) -> N
 
 
 @pytest.mark.sqlite_only
+def test_the_schema_does_not_go_back_to_one_person_while_two_are_required(
+    ann: As, nothing_written: NothingWritten
+) -> None:
+    done(ann("approval", "require", *BECAUSE))
+    with nothing_written():
+        for revision in ("0006", "base"):
+            refused = ann("db", "downgrade", revision, "--yes")
+            assert refused.exit_code == 4, refused.output
+            assert "this store asks for them" in refused.stderr
+
+
 def test_an_end_that_came_by_another_proposal_is_not_approved_again(ann: As, bob: As) -> None:
     done(ann("approval", "require", *REASON))
     done(ann("propose", "approval-off", *REASON))

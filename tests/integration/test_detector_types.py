@@ -224,6 +224,8 @@ def test_a_type_is_added_with_the_rules_of_its_file_and_they_do_not_change(
 ) -> None:
     bare = small.read_text()
     rule = '[[rule]]\ncheck = "median"\nkind = "pixel_gain"\nseverity = "error"\nlow = 1\n'
+    assert panelcal("type", "add", small).exit_code == 0
+    assert json.loads(panelcal("type", "show", "epix10ka", "--json").stdout)["rules"] == []
     small.write_text(bare + rule)
     assert panelcal("type", "add", small).exit_code == 0
     (shown,) = json.loads(panelcal("type", "show", "epix10ka", "--json").stdout)["rules"]

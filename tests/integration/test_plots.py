@@ -65,8 +65,11 @@ def tell(store: OpenStore, scratch: Path) -> None:
     add_run(store, run, now=NOW + 4 * HOUR, user="ann", supersede=False)
     writing = Writing("legacy", Environment("ann", "host", "/"), NOW + 5 * HOUR)
     deploy(store, answer_for(store, DATASET, None), scratch / "calib", writing=writing)
-    withdraw(store, PANEL, SECOND, now=NOW + 6 * HOUR, user="bob", reason="broken")
-    assign(store, PANEL, "M044@2", THIRD, now=NOW + 7 * HOUR, user="bob", reason="mended")
+    at = NOW + 6 * HOUR
+    withdraw(store, PANEL, SECOND, now=at, user="bob", reason="broken", confirm_affects=1)
+    assign(
+        store, PANEL, "M044@2", THIRD, now=at + HOUR, user="bob", reason="mended", confirm_affects=1
+    )
 
 
 @pytest.fixture(scope="module")

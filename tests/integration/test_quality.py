@@ -736,7 +736,7 @@ def test_a_directory_is_judged_as_if_it_were_delivered(
         (("M044@7",), 3, "M044 has no revision 7"),
         (("./nowhere",), 3, "nowhere is not a directory"),
         (("M044@x",), 2, "the revision after @"),
-        (("M044", "--for", "M044"), 2, "--for and --cast"),
+        (("M044", "--for", "M044"), 2, "--for, --cast and"),
         (("here", "--record"), 2, "there is nothing recorded to judge"),
         (("here", "--for", "a b"), 2, "is not a module name"),
         (("here",), 2, "none of the files"),

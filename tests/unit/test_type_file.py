@@ -17,7 +17,9 @@ from panelcal.domain.type_file import parse_type_file, require_sound_type
 from panelcal.errors import ConflictError, InvalidInputError, NotFoundError
 from panelcal.services.detector_types import new_types
 
-EXAMPLE = (Path(__file__).parents[2] / "docs/examples/epix10ka.toml").read_text(encoding="utf-8")
+WHOLE = (Path(__file__).parents[2] / "docs/examples/epix10ka.toml").read_text(encoding="utf-8")
+EXAMPLE = f"{WHOLE.partition('[[rule]]')[0].rstrip()}\n"
+"""Without its rules."""
 RULE = '[[rule]]\ncheck = "finite_fraction"\nlow = 1\nseverity = "error"\n'
 
 JUNGFRAU = DetectorType(1, "jungfrau", 3, 4, 8, "Jungfrau", "Jungfrau::CalibV1", ())
@@ -41,6 +43,7 @@ def test_the_example_says_seven_ranges_of_352_x_384_in_the_units_of_jungfrau() -
         ),
     )
     assert described.rules == ()
+    assert {rule.check for rule in parse_type_file(WHOLE).rules} >= {"range_ratio", "drift"}
 
 
 def test_rules_are_read_in_the_order_of_the_file_with_what_they_leave_open() -> None:
@@ -118,8 +121,8 @@ def test_a_type_without_kinds_is_refused(kinds: str) -> None:
         ("gain_range = 7", "gain_range is 7, they are 0 to 6"),
         ("gain_range = -1", "gain_range is -1"),
         ('kind = "pixel_rms"', "there is no kind 'pixel_rms'"),
-        ("low = 2\nhigh = 1", "low is 2.0, above high, 1.0"),
-        ("low = nan", "low is 'nan', a finite number expected"),
+        ("high = 0.5", "low is 1.0, above high, 0.5"),
+        ("high = nan", "high is 'nan', a finite number expected"),
         ("high = inf", "a finite number expected"),
         ("high = true", "a finite number expected"),
         (f"high = 1{'0' * 400}", "a finite number expected"),

@@ -107,6 +107,7 @@ def downgrade(
     ] = False,
 ) -> None:
     """Take the database back to an older schema revision."""
+    from panelcal.services.approval_mode import require_no_mode_lost
     from panelcal.storage import migrate
     from panelcal.storage.store import open_database
 
@@ -118,6 +119,7 @@ def downgrade(
         if not yes:
             msg = f"{database.name} would go back to {revision}, losing what does not fit"
             raise InvalidInputError(msg, "add --yes to do it; copy the file first")
+        require_no_mode_lost(database, revision)
         migrate.downgrade(database, revision)
         say(f"{database.name} has schema {database.schema_revision()}")
 

@@ -274,6 +274,10 @@ def _block_drift(
     yield Measurement("block_drift", *where, number, f"since {previous}", detail)
 
 
+_LIKE = 0.3
+"""From this correlation on two patterns may be those of one panel."""
+
+
 def _orientation(
     where: Place, old: "Plane2D", new: "Plane2D", previous: str
 ) -> Iterator[Measurement]:
@@ -284,7 +288,9 @@ def _orientation(
     way, turned = best_way(now, before)
     yield Measurement("pattern_correlation", *where, _plain(as_is), f"with {previous}")
     against, detail = f"against {previous}", f"it is as {previous} {way}"
-    yield Measurement("turned", *where, _plain(turned - as_is), against, detail)
+    # A pattern that is the opposite of what it was gains by every turn, and is like none.
+    gained = turned - as_is if turned > _LIKE else 0.0
+    yield Measurement("turned", *where, _plain(gained), against, detail)
 
 
 def _swapped_ranges(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from panelcal.domain.text import excerpt
+from panelcal.domain.text import as_line, excerpt
 from panelcal.errors import IntegrityError
 
 RESTORE = "panelcal fsck names every such row; restore the database from a backup"
@@ -53,7 +53,9 @@ class BrokenSeal:
 
     def refusal(self) -> IntegrityError:
         """Return the error for whoever was about to use what the row says."""
-        msg = f"row {self.id} of {self.table} is not as it was recorded: it says {self.says}"
+        msg = (
+            f"row {as_line(self.id)} of {self.table} is not as it was recorded: it says {self.says}"
+        )
         return IntegrityError(msg, RESTORE)
 
 

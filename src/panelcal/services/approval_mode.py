@@ -11,6 +11,7 @@ from panelcal.domain.text import one_line
 from panelcal.errors import ConflictError
 from panelcal.services.planning import Planner
 from panelcal.storage import approvals as stored
+from panelcal.storage.database import Database
 from panelcal.storage.recording import recording_time
 from panelcal.storage.store import OpenStore
 
@@ -34,6 +35,35 @@ class Status:
     def is_required(self) -> bool:
         """A change of the ledger needs a second person."""
         return self.mode is not None and self.mode.is_required
+
+
+_SINCE = "0007"
+"""The schema revision that has what two people need."""
+
+
+def require_no_mode_lost(database: Database, revision: str) -> None:
+    """Refuse to go back to a schema that knows of no second person while one is required.
+
+    Parameters
+    ----------
+    revision : str
+        The schema to go back to, or ``base``.
+
+    Raises
+    ------
+    ConflictError
+        One person would end what two are required for.
+    """
+    known = database.schema_revision() or ""
+    if known < _SINCE or (revision != "base" and revision >= _SINCE):
+        return
+    with database.reading() as connection:
+        mode = stored.approval_mode(connection)
+    if mode is not None and mode.is_required:
+        msg = f"schema {revision} has no two people, and this store asks for them"
+        raise ConflictError(
+            msg, "panelcal propose approval-off --reason R; then somebody approves it"
+        )
 
 
 def require_approval(store: OpenStore, *, now: datetime, user: str, reason: str) -> ApprovalMode:

@@ -81,7 +81,11 @@ def add_type(store: OpenStore, path: Path) -> Added:
             add_rules(connection, held, described.rules)
         else:
             held = types.named(described.detector_type.name)
-            _require_same_rules(held.name, rules(connection, held.id), described.rules)
+            known = rules(connection, held.id)
+            if known:
+                _require_same_rules(held.name, known, described.rules)
+            elif described.rules:
+                add_rules(connection, held, described.rules)
     return Added(DescribedType(held, described.rules), bool(new))
 
 

@@ -167,22 +167,23 @@ def _possible_copies(
     """Return constant sets of other modules that these constants may be a copy of.
 
     They have a payload in common, or are a module's latest one with numbers that
-    agree; each with the planes of which that is so. Of too many, those of which
-    most planes agree are taken.
+    agree; each with the planes of which that is so. Of too many, those with most
+    payloads in common are taken, and then those of which most planes agree.
     """
     digests = {kind: digest_of(array) for kind, array in arrays.items()}
-    found: list[tuple[ConstantSet, set[Place]]] = []
+    found: list[tuple[int, ConstantSet, set[Place]]] = []
     for one in background.sets:
         if one.module == module:
             continue
         places = alike(planes, background.planes.get(one.id, ()))
-        for kind, digest in digests.items():
-            if digest == one.digests.get(kind):
-                places |= {(kind, gain_range) for gain_range in range(len(arrays[kind]))}
+        equal = [kind for kind, digest in digests.items() if digest == one.digests.get(kind)]
+        for kind in equal:
+            places |= {(kind, gain_range) for gain_range in range(len(arrays[kind]))}
         if places:
-            found.append((one, places))
-    found.sort(key=lambda pair: len(pair[1]), reverse=True)
-    return found[:MOST_COMPARED]
+            found.append((len(equal), one, places))
+    # What is equal to the last bit comes before what is only like it.
+    found.sort(key=lambda one: (one[0], len(one[2])), reverse=True)
+    return [(one, places) for _, one, places in found[:MOST_COMPARED]]
 
 
 def read_arrays(

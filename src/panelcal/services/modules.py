@@ -115,7 +115,7 @@ def deliver(
             latest = read_background(connection, of)
             if verdict is None or latest != background:
                 # Others delivered meanwhile: judged again, with nobody between now.
-                verdict = _judged(connection, store, latest, delivery, module, accept)
+                verdict = _judged(connection, store, latest, delivery, module, accept, verdict)
             at = recording_time(connection, now)
             batch.publish()
             new = NewConstantSet(module, digests, printable(directory.resolve()), reason)
@@ -131,11 +131,16 @@ def _judged(
     delivery: Delivery,
     module: str,
     accept: str | None,
+    before: Verdict | None = None,
 ) -> Verdict:
-    """Return the verdict on a delivery, refusing errors that are not accepted."""
+    """Return the verdict on a delivery, refusing errors that are not accepted.
+
+    Judged again, it has only those errors accepted that it had `before`.
+    """
     verdict = judge_payloads(source, store.payloads, background, delivery.payloads, module)
     if verdict.errors:
-        verdict = replace(verdict, accepted=accept)
+        accepted = accept if before is None else verdict.still_accepted(before)
+        verdict = replace(verdict, accepted=accepted)
     require_accepted(verdict, f"the delivery for {module}")
     return verdict
 
