@@ -373,6 +373,38 @@ def test_a_copy_of_constants_that_were_never_judged_is_named_by_its_digest(
 
 
 @pytest.mark.sqlite_only
+@pytest.mark.parametrize("copied", [0, 9])
+def test_a_copy_is_named_however_many_modules_have_like_numbers(
+    store: OpenStore, panel: Panel, tmp_path: Path, copied: int
+) -> None:
+    first = panel.measured()
+    delivered = []
+    for seed in range(10):
+        order = np.random.default_rng(seed).permutation(first[GAIN][0].size)
+        # The same values at other places: medians and sigmas are equal, patterns are not.
+        arrays = {
+            kind: array.reshape(len(array), -1)[:, order].reshape(array.shape)
+            for kind, array in first.items()
+        }
+        delivered.append(arrays)
+        deliver(store, f"N{seed:03}", write_arrays(tmp_path / str(seed), arrays), now=NOW, **WHO)
+    found = refused_by(store, "M044", delivered[copied], tmp_path)
+    assert ("module_correlation", GAIN, 0) in found
+
+
+@pytest.mark.sqlite_only
+def test_gains_of_the_wrong_sign_are_not_taken_for_turned_ones(
+    store: OpenStore, panel: Panel, tmp_path: Path
+) -> None:
+    deliver(store, "M044", write_arrays(tmp_path / "first", panel.measured()), now=NOW, **WHO)
+    arrays = panel.measured()
+    arrays[GAIN] *= np.float32(-1)
+    found = refused_by(store, "M044", arrays, tmp_path)
+    assert ("positive_fraction", GAIN, 0) in found
+    assert "turned" not in {check for check, _, _ in found}
+
+
+@pytest.mark.sqlite_only
 def test_a_module_far_from_all_others_is_named(store: OpenStore, tmp_path: Path) -> None:
     for seed in range(5):
         arrays = Panel(seed).measured()
