@@ -289,7 +289,9 @@ def _orientation(
     yield Measurement("pattern_correlation", *where, _plain(as_is), f"with {previous}")
     against, detail = f"against {previous}", f"it is as {previous} {way}"
     # A pattern that is the opposite of what it was gains by every turn, and is like none.
-    gained = turned - as_is if turned > _LIKE else 0.0
+    gained = turned - as_is
+    if turned <= _LIKE:
+        gained = min(gained, 0.0)
     yield Measurement("turned", *where, _plain(gained), against, detail)
 
 
